@@ -1,0 +1,1 @@
+"""Intermediate representations: the real-valued ModelGraph and the exact IntegerGraph."""
