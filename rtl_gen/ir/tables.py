@@ -55,7 +55,8 @@ def exp2() -> NDArray[np.int64]:
         u16 values from 32768 down to 16428.
     """
     f = np.arange(1 << EXP2_FRACTION_BITS)
-    return np.rint(2.0 ** (15 - f / (1 << EXP2_FRACTION_BITS))).astype(np.int64)
+    table: NDArray[np.int64] = np.rint(2.0 ** (15 - f / 256)).astype(np.int64)
+    return table
 
 
 def gumbel() -> NDArray[np.int64]:
@@ -73,4 +74,4 @@ def gumbel() -> NDArray[np.int64]:
     high = np.maximum(low, np.ceil(2.0 ** (15 - n) * (1 + (f + 1) / 64)) - 1)
     low = np.where((n == 15) & (f == 0), 0.0, low)
     u = 1 - ((low + high) / 2 + 0.5) / 65536
-    return np.rint(256 * -np.log(-np.log(u))).astype(np.int64)
+    return np.asarray(np.rint(256 * -np.log(-np.log(u))), np.int64)
