@@ -1,0 +1,1 @@
+"""What holds the blocks together: memories, address generators, pipelines, the sequencer."""
