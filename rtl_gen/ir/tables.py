@@ -55,7 +55,7 @@ def exp2() -> NDArray[np.int64]:
         u16 values from 32768 down to 16428.
     """
     f = np.arange(1 << EXP2_FRACTION_BITS)
-    table: NDArray[np.int64] = np.rint(2.0 ** (15 - f / 256)).astype(np.int64)
+    table: NDArray[np.int64] = np.rint(2.0 ** (15 - f / (1 << EXP2_FRACTION_BITS))).astype(np.int64)
     return table
 
 
