@@ -1,0 +1,81 @@
+"""The quantization recipe: how many bits every tensor gets, and who chooses the integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from rtl_gen.errors import QuantizationError
+from rtl_gen.ir.types import IntType
+
+_WEIGHT_TYPES = {f"int{bits}": IntType(bits) for bits in range(2, 9)}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Bits per tensor by patterns on node names; the first pattern that matches decides.
+
+    Parameters
+    ----------
+    weights : mapping of str to str
+        Shell pattern on node names to ``"int2"`` ... ``"int8"``, e.g.
+        ``{"layers.*.mlp.*": "int4", "*": "int8"}``.
+    activation_bits : int
+        Width of the inputs of matrix-vector products, 4 to 16.
+    activations : mapping of str to int
+        Shell pattern on the names of the nodes that produce such inputs to another width.
+    solver : "gptq" or "nearest"
+        How weights become integers.
+
+    Raises
+    ------
+    QuantizationError
+        If a type, width or solver is not one of those above.
+    """
+
+    weights: Mapping[str, str] = field(default_factory=lambda: {"*": "int8"})
+    activation_bits: int = 8
+    activations: Mapping[str, int] = field(default_factory=dict)
+    solver: Literal["gptq", "nearest"] = "gptq"
+
+    def __post_init__(self) -> None:
+        for pattern, name in self.weights.items():
+            if name not in _WEIGHT_TYPES:
+                raise QuantizationError(
+                    f"recipe, weights[{pattern!r}]: expected one of {', '.join(_WEIGHT_TYPES)}, "
+                    f"found {name!r}"
+                )
+        for key, bits in {"activation_bits": self.activation_bits, **self.activations}.items():
+            if not 4 <= bits <= 16:
+                raise QuantizationError(
+                    f"recipe, {key}: expected 4 to 16 activation bits, found {bits}"
+                )
+        if self.solver not in ("gptq", "nearest"):
+            raise QuantizationError(
+                f"recipe, solver: expected 'gptq' or 'nearest', found {self.solver!r}"
+            )
+
+    def weight_type(self, node: str) -> IntType:
+        """Type of the weights of `node`.
+
+        Raises
+        ------
+        QuantizationError
+            If no pattern matches.
+        """
+        for pattern, name in self.weights.items():
+            if fnmatchcase(node, pattern):
+                return _WEIGHT_TYPES[name]
+        raise QuantizationError(
+            f"recipe, weights: no pattern matches node {node!r} (patterns: "
+            f"{', '.join(self.weights)}); add '*' as the last pattern"
+        )
+
+    def activation_width(self, node: str) -> int:
+        """Bits of the value of `node` as input of a matrix-vector product."""
+        for pattern, bits in self.activations.items():
+            if fnmatchcase(node, pattern):
+                return bits
+        return self.activation_bits
