@@ -1,0 +1,1 @@
+"""One importer per architecture; `rtl_gen.checkpoint.registry` finds them by their presence."""

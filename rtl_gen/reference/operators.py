@@ -1,0 +1,163 @@
+"""The operators of a ModelGraph in float64.
+
+Every function works on any leading axes: ``...`` is ``(batch, time)`` in the interpreter.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_gen.ir.model import ActivationKind
+
+Real = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_erf = np.frompyfunc(math.erf, 1, 1)
+
+
+def embedding(index: Integers, table: Real) -> Real:
+    """``table[index]``; index (...), table (rows, n), value (..., n).
+
+    Raises
+    ------
+    ValueError
+        If an index is not a row of the table.
+    """
+    if index.size and not 0 <= index.min() <= index.max() < len(table):
+        raise ValueError(
+            f"index from {index.min()} to {index.max()} into a table of {len(table)} rows"
+        )
+    rows: Real = table[index]
+    return rows
+
+
+def linear(x: Real, weight: Real, bias: Real | None) -> Real:
+    """``weight @ x + bias``; x (..., n_in), weight (n_out, n_in), value (..., n_out)."""
+    y = x @ weight.T
+    return y if bias is None else y + bias
+
+
+def norm(x: Real, weight: Real | None, bias: Real | None, eps: float, *, center: bool) -> Real:
+    """``(x - mean) / sqrt(variance + eps) * weight + bias``; mean is 0 unless `center`.
+
+    Notes
+    -----
+    Ba et al. 2016, "Layer Normalization"; Zhang and Sennrich 2019, "Root Mean Square Layer
+    Normalization".
+    """
+    if center:
+        x = x - x.mean(-1, keepdims=True)
+    y = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
+def rotary(x: Real, position: Integers, heads: int, frequencies: Real, scale: float) -> Real:
+    """Rotate the halves of each head by ``position * frequencies`` radians, times `scale`.
+
+    x (..., heads * head_dim), position broadcastable to (...), frequencies (head_dim // 2,).
+
+    Notes
+    -----
+    Su et al. 2021, "RoFormer", in Hugging Face's order: element j is paired with j + head_dim / 2.
+    """
+    angle = position[..., None, None] * frequencies
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    halves = x.reshape(*x.shape[:-1], heads, 2, -1)
+    a, b = halves[..., 0, :], halves[..., 1, :]
+    return np.stack([a * cos - b * sin, b * cos + a * sin], -2).reshape(x.shape)
+
+
+def softmax(x: Real) -> Real:
+    """``exp(x) / sum(exp(x))`` over the last axis."""
+    y = np.exp(x - x.max(-1, keepdims=True))
+    return np.asarray(y / y.sum(-1, keepdims=True))
+
+
+def attention(q: Real, keys: Real, values: Real, position: int, scale: float) -> Real:
+    """Causal grouped-query attention of a block of consecutive positions.
+
+    Parameters
+    ----------
+    q : float64, shape (batch, time, heads, head_dim)
+        Queries of positions ``position`` to ``position + time - 1``.
+    keys, values : float64, shape (batch, position + time, kv_heads, head_dim)
+        Of all positions up to the last one.
+    position : int
+    scale : float
+        Factor on the scores.
+
+    Returns
+    -------
+    float64, shape (batch, time, heads, head_dim)
+
+    Notes
+    -----
+    Vaswani et al. 2017, equation 1; grouped: Ainslie et al. 2023. Query head ``h`` reads
+    key/value head ``h // (heads // kv_heads)``.
+    """
+    batch, time, heads, head_dim = q.shape
+    length, kv_heads = keys.shape[1:3]
+    group = heads // kv_heads
+    grouped = q.reshape(batch, time, kv_heads, group, head_dim).transpose(0, 2, 3, 1, 4)
+    scores = grouped @ keys.transpose(0, 2, 3, 1)[:, :, None] * scale
+    future = np.arange(length) > position + np.arange(time)[:, None]
+    weights = softmax(np.where(future, -np.inf, scores))
+    mixed = weights @ values.transpose(0, 2, 1, 3)[:, :, None]
+    return mixed.transpose(0, 3, 1, 2, 4).reshape(q.shape)
+
+
+def sigmoid(x: Real) -> Real:
+    """``1 / (1 + exp(-x))``, written with tanh because exp(-x) overflows."""
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
+
+
+def activation(x: Real, kind: ActivationKind) -> Real:
+    """Elementwise nonlinearity.
+
+    Notes
+    -----
+    gelu: ``x * Phi(x)``; gelu_tanh and quick_gelu are the approximations of Hendrycks and Gimpel
+    2016, section 2.
+    """
+    match kind:
+        case "relu":
+            return np.maximum(x, 0.0)
+        case "silu":
+            return x * sigmoid(x)
+        case "gelu":
+            return x * (0.5 + 0.5 * np.asarray(_erf(x / math.sqrt(2)), np.float64))
+        case "gelu_tanh":
+            return x * sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+        case "quick_gelu":
+            return x * sigmoid(1.702 * x)
+        case "sigmoid":
+            return sigmoid(x)
+        case "tanh":
+            return np.tanh(x)
+
+
+def conv2d(
+    x: Real, weight: Real, bias: Real | None, stride: tuple[int, int], padding: tuple[int, int]
+) -> Real:
+    """Cross-correlation, zero padded; x (..., in_ch, h, w), weight (out_ch, in_ch, kh, kw)."""
+    edges = [(0, 0)] * (x.ndim - 2) + [(p, p) for p in padding]
+    windows = _windows(np.pad(x, edges), (weight.shape[2], weight.shape[3]), stride)
+    # windows (..., in_ch, rows, columns, kh, kw), summed over in_ch, kh and kw
+    y = np.moveaxis(np.tensordot(windows, weight, ((-5, -2, -1), (1, 2, 3))), -1, -3)
+    return y if bias is None else y + bias[:, None, None]
+
+
+def maxpool2d(x: Real, kernel: tuple[int, int], stride: tuple[int, int]) -> Real:
+    """Maximum over windows; x (..., channels, h, w)."""
+    return np.asarray(_windows(x, kernel, stride).max((-2, -1)))
+
+
+def _windows(x: Real, kernel: tuple[int, int], stride: tuple[int, int]) -> Real:
+    """View (..., rows, columns, kh, kw) of x (..., h, w)."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(-2, -1))
+    return windows[..., :: stride[0], :: stride[1], :, :]

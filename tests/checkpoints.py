@@ -1,0 +1,209 @@
+"""Tiny random checkpoints, written with NumPy alone."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Tensors = dict[str, NDArray[Any]]
+
+_DTYPES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "int8": "I8", "uint8": "U8",
+    "int16": "I16", "int32": "I32", "int64": "I64", "bool": "BOOL",
+}  # fmt: skip
+
+
+def header(tensors: Tensors) -> dict[str, Any]:
+    """Header of a well-formed safetensors file with these tensors."""
+    entries: dict[str, Any] = {}
+    offset = 0
+    for name, data in tensors.items():
+        end = offset + data.nbytes
+        dtype = _DTYPES[data.dtype.name]
+        entries[name] = {"dtype": dtype, "shape": list(data.shape), "data_offsets": [offset, end]}
+        offset = end
+    return entries
+
+
+def write_raw(file: Path, text: bytes | dict[str, Any], data: bytes, length: int | None = None):
+    """Write a file with exactly this header and data; `length` may lie."""
+    head = text if isinstance(text, bytes) else json.dumps(text).encode()
+    file.write_bytes(struct.pack("<Q", len(head) if length is None else length) + head + data)
+
+
+def write_tensors(file: Path, tensors: Tensors) -> None:
+    """Write a well-formed safetensors file."""
+    data = b"".join(np.ascontiguousarray(array).tobytes() for array in tensors.values())
+    write_raw(file, header(tensors), data)
+
+
+def write(path: Path, config: dict[str, Any], tensors: Tensors) -> Path:
+    """Write a checkpoint folder."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.json").write_text(json.dumps(config, indent=1))
+    write_tensors(path / "model.safetensors", tensors)
+    return path
+
+
+def _random(shapes: dict[str, tuple[int, ...]], seed: int, scale: float = 0.3) -> Tensors:
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(0, scale, shape).astype("f4") for name, shape in shapes.items()}
+
+
+def llama(seed: int = 1, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of a Llama with 2 layers, 2 heads and 1 key/value head by default."""
+    config: dict[str, Any] = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": 16,
+        "hidden_size": 8,
+        "intermediate_size": 12,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": None,
+        "max_position_embeddings": 16,
+        "rms_norm_eps": 1e-5,
+        "hidden_act": "silu",
+        "tie_word_embeddings": True,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    } | overrides
+    n, m, vocabulary = (config[k] for k in ("hidden_size", "intermediate_size", "vocab_size"))
+    size = config["head_dim"] or n // config["num_attention_heads"]
+    q, kv = config["num_attention_heads"] * size, config["num_key_value_heads"] * size
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, n)}
+    for layer in range(config["num_hidden_layers"]):
+        here = f"model.layers.{layer}."
+        linear = {
+            "self_attn.q_proj": (q, n),
+            "self_attn.k_proj": (kv, n),
+            "self_attn.v_proj": (kv, n),
+            "self_attn.o_proj": (n, q),
+            "mlp.gate_proj": (m, n),
+            "mlp.up_proj": (m, n),
+            "mlp.down_proj": (n, m),
+        }
+        for name, shape in linear.items():
+            shapes[f"{here}{name}.weight"] = shape
+            if config.get("attention_bias" if "attn" in name else "mlp_bias"):
+                shapes[f"{here}{name}.bias"] = shape[:1]
+        shapes[f"{here}input_layernorm.weight"] = (n,)
+        shapes[f"{here}post_attention_layernorm.weight"] = (n,)
+    shapes["model.norm.weight"] = (n,)
+    if not config["tie_word_embeddings"]:
+        shapes["lm_head.weight"] = (vocabulary, n)
+    tensors = _random(shapes, seed)
+    return config, {k: v + ("norm" in k) * np.float32(1) for k, v in tensors.items()}
+
+
+def gpt2(seed: int = 2, prefix: str = "transformer.", **overrides: Any):
+    """Config and tensors of a GPT-2 with 2 layers and 2 heads by default."""
+    config: dict[str, Any] = {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": 16,
+        "n_embd": 8,
+        "n_inner": None,
+        "n_layer": 2,
+        "n_head": 2,
+        "n_positions": 16,
+        "layer_norm_epsilon": 1e-5,
+        "activation_function": "gelu_new",
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    } | overrides
+    n, vocabulary = config["n_embd"], config["vocab_size"]
+    m = config["n_inner"] or 4 * n
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{prefix}wte.weight": (vocabulary, n),
+        f"{prefix}wpe.weight": (config["n_positions"], n),
+    }
+    for layer in range(config["n_layer"]):
+        here = f"{prefix}h.{layer}."
+        linear = {
+            "attn.c_attn": (n, 3 * n),
+            "attn.c_proj": (n, n),
+            "mlp.c_fc": (n, m),
+            "mlp.c_proj": (m, n),
+        }
+        for name, shape in linear.items():
+            shapes |= {f"{here}{name}.weight": shape, f"{here}{name}.bias": shape[1:]}
+        for name in ("ln_1", "ln_2"):
+            shapes |= {f"{here}{name}.weight": (n,), f"{here}{name}.bias": (n,)}
+    shapes |= {f"{prefix}ln_f.weight": (n,), f"{prefix}ln_f.bias": (n,)}
+    if not config.get("tie_word_embeddings", True):
+        shapes["lm_head.weight"] = (vocabulary, n)
+    tensors = _random(shapes, seed)
+    return config, {
+        k: v + (".ln_" in k and "weight" in k) * np.float32(1) for k, v in tensors.items()
+    }
+
+
+def mlp(seed: int = 3, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of a network 6 -> 5 -> 3 on frames of shape (1, 2, 3)."""
+    config: dict[str, Any] = {
+        "architectures": ["DigitsMLP"],
+        "input_shape": [1, 2, 3],
+        "input_scale": "pixel/16",
+        "layers": [
+            {"type": "linear", "in_features": 6, "out_features": 5},
+            {"type": "relu"},
+            {"type": "linear", "in_features": 5, "out_features": 3},
+        ],
+    } | overrides
+    shapes = {"fc1.weight": (5, 6), "fc1.bias": (5,), "fc2.weight": (3, 5), "fc2.bias": (3,)}
+    return config, _random(shapes, seed)
+
+
+def cnn(seed: int = 4, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of a small convolutional classifier on frames of shape (1, 6, 6)."""
+    config: dict[str, Any] = {
+        "architectures": ["DigitsCNN"],
+        "input_shape": [1, 6, 6],
+        "input_scale": "pixel/16",
+        "layers": [
+            {"type": "conv2d", "in_ch": 1, "out_ch": 2, "kernel": 3, "padding": 1},
+            {"type": "relu"},
+            {"type": "maxpool2d", "k": 2},
+            {"type": "conv2d", "in_ch": 2, "out_ch": 3, "kernel": [2, 3], "stride": [1, 2]},
+            {"type": "relu"},
+            {"type": "flatten"},
+            {"type": "linear", "in_features": 6, "out_features": 4},
+        ],
+    } | overrides
+    shapes = {
+        "conv1.weight": (2, 1, 3, 3),
+        "conv1.bias": (2,),
+        "conv2.weight": (3, 2, 2, 3),
+        "conv2.bias": (3,),
+        "fc.weight": (4, 6),
+        "fc.bias": (4,),
+    }
+    return config, _random(shapes, seed)
+
+
+def tiny_llama(path: Path, seed: int = 1, **overrides: Any) -> Path:
+    """Write a `llama` checkpoint."""
+    return write(path, *llama(seed, **overrides))
+
+
+def tiny_gpt2(path: Path, seed: int = 2, **overrides: Any) -> Path:
+    """Write a `gpt2` checkpoint."""
+    return write(path, *gpt2(seed, **overrides))
+
+
+def tiny_mlp(path: Path, seed: int = 3, **overrides: Any) -> Path:
+    """Write an `mlp` checkpoint."""
+    return write(path, *mlp(seed, **overrides))
+
+
+def tiny_cnn(path: Path, seed: int = 4, **overrides: Any) -> Path:
+    """Write a `cnn` checkpoint."""
+    return write(path, *cnn(seed, **overrides))
