@@ -1,0 +1,142 @@
+"""Capacity of the ECP5 devices, and what mapped cells take of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from rtl_gen.errors import TargetError
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Amount of each resource of a device or of a part of a design.
+
+    Parameters
+    ----------
+    lut : int
+        LUT4, also those that carry chains and distributed RAM take.
+    ff : int
+        Flip-flops.
+    ebr : int
+        Block RAMs of 18 kbit.
+    dsp : int
+        Multipliers of 18x18 bit.
+    """
+
+    lut: int = 0
+    ff: int = 0
+    ebr: int = 0
+    dsp: int = 0
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(*(getattr(self, name) + getattr(other, name) for name in NAMES))
+
+
+NAMES = tuple(item.name for item in fields(Resources))
+LABELS = {"lut": "LUT4", "ff": "flip-flops", "ebr": "block RAMs", "dsp": "multipliers"}
+
+# Lattice FPGA-DS-02012 (ECP5 family data sheet), table 1.1. nextpnr gives the 12F the fabric of
+# the 25F, which it is.
+CAPACITY = {
+    "LFE5U-12F": Resources(24288, 24288, 56, 28),
+    "LFE5U-25F": Resources(24288, 24288, 56, 28),
+    "LFE5U-45F": Resources(43848, 43848, 108, 72),
+    "LFE5U-85F": Resources(83640, 83640, 208, 156),
+}
+
+# JTAG identity, Lattice FPGA-TN-02039 (ECP5 sysCONFIG), table of IDCODEs.
+IDCODE = {
+    "LFE5U-12F": 0x21111043,
+    "LFE5U-25F": 0x41111043,
+    "LFE5U-45F": 0x41112043,
+    "LFE5U-85F": 0x41113043,
+}
+
+# A carry cell is two LUTs; a 16x4 RAM occupies the LUTs of two slices and the write port of a
+# third, whose two LUTs are lost.
+_CELLS = {
+    "LUT4": Resources(lut=1),
+    "CCU2C": Resources(lut=2),
+    "TRELLIS_DPR16X4": Resources(lut=6),
+    "TRELLIS_FF": Resources(ff=1),
+    "DP16KD": Resources(ebr=1),
+    "PDPW16KD": Resources(ebr=1),
+    "MULT18X18D": Resources(dsp=1),
+}
+
+
+def of_cells(cells: Mapping[str, int]) -> Resources:
+    """Resources of mapped cells, type to number."""
+    total = Resources()
+    for name, count in cells.items():
+        each = _CELLS.get(name, Resources())
+        total += Resources(*(count * getattr(each, item) for item in NAMES))
+    return total
+
+
+def by_unit(modules: Mapping[str, Mapping[str, int]], top: str) -> dict[str, Resources]:
+    """Resources of `top` itself (key ``""``) and of each module instantiated in it, with all below.
+
+    Parameters
+    ----------
+    modules : mapping of str to mapping of str to int
+        Cells by type of every module, as `flow.tools.yosys.metrics` gives them. A type that is a
+        module counts as its contents.
+    """
+    units = {"": of_cells({k: n for k, n in modules[top].items() if k not in modules})}
+    for name, count in modules[top].items():
+        if name in modules:
+            each = _total(modules, name)
+            units[name] = Resources(*(count * getattr(each, item) for item in NAMES))
+    return units
+
+
+def check_fit(units: Mapping[str, Resources], device: str, where: str) -> Resources:
+    """Give the total of `units` if `device` holds it.
+
+    Parameters
+    ----------
+    where : str
+        File of the target, for the message.
+
+    Raises
+    ------
+    TargetError
+        Naming every resource that is short, by how much, the units that take most of it, and the
+        smallest device that would do.
+    """
+    total = sum(units.values(), Resources())
+    room = CAPACITY[device]
+    short = [name for name in NAMES if getattr(total, name) > getattr(room, name)]
+    if not short:
+        return total
+    lines = [f"{where}: the design does not fit {device}:"]
+    for name in short:
+        need, have = getattr(total, name), getattr(room, name)
+        largest = sorted(units, key=lambda unit: -getattr(units[unit], name))[:3]
+        parts = ", ".join(f"{unit or 'top'} {getattr(units[unit], name)}" for unit in largest)
+        lines.append(
+            f"  {LABELS[name]}: {need} needed, {have} there, {need - have} too many "
+            f"({100 * need / have - 100:.0f} % over); the most in {parts}"
+        )
+    lines.append(f"  {_remedy(total, short)}")
+    raise TargetError("\n".join(lines))
+
+
+def _total(modules: Mapping[str, Mapping[str, int]], name: str) -> Resources:
+    return sum(by_unit(modules, name).values(), Resources())
+
+
+def _remedy(total: Resources, short: list[str]) -> str:
+    for device in sorted(CAPACITY, key=lambda name: CAPACITY[name].lut):
+        if all(getattr(total, name) <= getattr(CAPACITY[device], name) for name in NAMES):
+            return f"It fits {device}: choose a target with that device"
+    advice = {
+        "lut": "fewer `plan.lanes`",
+        "ff": "fewer `plan.lanes`",
+        "dsp": "fewer `plan.lanes`",
+        "ebr": "narrower `quantize.weights` or a shorter context",
+    }
+    wanted = dict.fromkeys(advice[name] for name in short)
+    return f"No ECP5 device holds it; what would help: {', '.join(wanted)}, or a smaller model"

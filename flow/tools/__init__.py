@@ -1,0 +1,1 @@
+"""External EDA tools, one module each, behind one small protocol."""

@@ -1,0 +1,128 @@
+"""Yosys: Verilog to ECP5 cells, with the `pyosys` wheel or the program that ``YOSYS`` names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from flow.tools import base
+from flow.tools.base import Job
+
+NAME = "Yosys"
+REMEDY = "install it with `pip install pyosys`"
+
+# A Yosys error ends the whole process, so the library always gets a process of its own.
+_RUN = (
+    "import sys; from pyosys import libyosys as ys;"
+    " ys.run_pass('script ' + sys.argv[1], ys.Design())"
+)
+_HEADER = re.compile(r"^\d+(?:\.\d+)*\. Executing (.+?) pass")
+_PASSES = ("PROC", "FLATTEN", "MEMORY", "SYNTH_ECP5", "ABC9", "HIERARCHY", "STAT", "TECHMAP")
+
+CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
+
+_CHIP = """\
+read_verilog -sv chip.v
+synth_ecp5 -noflatten -noiopad -top chip
+setattr -unset src *
+setattr -mod -unset src *
+tee -q -o stat.json stat -json
+write_json -selected netlist.json
+write_verilog -noattr netlist.v
+blackbox chip
+select =chip
+write_verilog -noattr -blackboxes -selected stub.v
+"""
+
+# The mapped chip is linked after the wrapper is mapped: its cells reach the board as simulated.
+_BOARD = """\
+read_verilog stub.v
+blackbox chip
+read_verilog -sv top.v
+synth_ecp5 -top top
+delete =chip
+read_json netlist.json
+hierarchy -check -top top
+flatten
+opt_clean -purge
+setattr -unset src *
+setattr -mod -unset src *
+check -assert
+tee -q -o stat.json stat -json
+write_json top.json
+"""
+
+
+def version() -> str:
+    """Version of Yosys, e.g. ``0.70``.
+
+    Raises
+    ------
+    ToolNotFoundError
+        If neither the wheel nor the program is there.
+    """
+    if not os.environ.get("YOSYS"):
+        return base.wheel("pyosys", "pyosys")
+    program = base.executable("yosys", "YOSYS", REMEDY)
+    text = subprocess.run([program, "-V"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"Yosys (\S+)", text)
+    return found[1] if found else text.strip()
+
+
+def synthesize_chip(chip: Path, rom: Path) -> Job:
+    """Map module ``chip`` to ECP5 cells, keeping its hierarchy.
+
+    Parameters
+    ----------
+    chip : Path
+        Verilog text.
+    rom : Path
+        Folder of the images that ``chip.v`` reads as ``rom/<name>.hex``.
+    """
+    inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
+    return _job(_CHIP, inputs, CHIP_OUTPUTS)
+
+
+def link_board(top: Path, netlist: Path, stub: Path) -> Job:
+    """Map the board wrapper ``top`` and link it with the mapped chip, flattened."""
+    return _job(
+        _BOARD, {"top.v": top, "netlist.json": netlist, "stub.v": stub}, ("top.json", "stat.json")
+    )
+
+
+def progress(line: str) -> str | None:
+    """Name of the pass that starts, for the larger passes."""
+    found = _HEADER.match(line)
+    if found and found[1].split()[0] in _PASSES and line.count(".") <= 2:
+        return found[1].lower()
+    return None
+
+
+def metrics(stat: str) -> Mapping[str, Mapping[str, int]]:
+    """Cells by type of every module in the output of ``stat -json``.
+
+    Raises
+    ------
+    ValueError
+        If `stat` has no modules.
+    """
+    modules = json.loads(stat).get("modules")
+    if not modules:
+        raise ValueError("no modules in the output of Yosys `stat -json`")
+    return {
+        name.removeprefix("\\"): dict(module["num_cells_by_type"])
+        for name, module in modules.items()
+    }
+
+
+def _job(script: str, inputs: Mapping[str, Path], outputs: tuple[str, ...]) -> Job:
+    found = version()
+    if os.environ.get("YOSYS"):
+        argv = [base.executable("yosys", "YOSYS", REMEDY), "-s", "synth.ys"]
+    else:
+        argv = ["python", "-c", _RUN, "synth.ys"]
+    return Job(NAME, argv, found, {"synth.ys": script}, inputs, outputs)
