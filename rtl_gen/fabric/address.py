@@ -53,7 +53,9 @@ class Loop:
         strides = [0] * (LEVELS - len(self.counts)) + list(self.strides)
         fields = {f"{prefix}_base": self.base}
         travelled = 0
-        for level, (count, stride) in enumerate(zip(reversed(counts), reversed(strides), strict=True)):
+        for level, (count, stride) in enumerate(
+            zip(reversed(counts), reversed(strides), strict=True)
+        ):
             fields[f"{prefix}_last{level}"] = count - 1
             fields[f"{prefix}_step{level}"] = stride - travelled if count > 1 else 0
             travelled += (count - 1) * stride

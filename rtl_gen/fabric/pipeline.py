@@ -6,7 +6,7 @@ value. Data registers have no reset: their valid bits do.
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 
 MULTIPLY = 2
 """Latency of `multiply` in cycles."""
@@ -35,7 +35,7 @@ def delay(m: Module, en: Value, value: Value, cycles: int, *, reset: bool = Fals
 
 def _as_signed(value: Value) -> Value:
     shape = value.shape()
-    return value if shape.signed else Cat(value, 0)[: shape.width + 1].as_signed()
+    return value if shape.signed else Cat(value, Const(0, 1)).as_signed()
 
 
 def multiply(m: Module, en: Value, a: Value, b: Value) -> Value:
@@ -73,8 +73,8 @@ def saturate(value: Value, low: Value, high: Value) -> Value:
 def round_shift(m: Module, en: Value, value: Value, shift: Value, low: Value, high: Value) -> Value:
     """``clip((value + (1 << shift >> 1)) >> shift, low, high)``, `ROUND_SHIFT` stages.
 
-    `shift`, `low` and `high` must be stable while values are in flight. The result has the shape
-    that holds both bounds' shapes.
+    `shift` (6 bits), `low` and `high` must be stable while values are in flight. The result is
+    signed and as wide as the wider bound.
     """
     width = len(value) + 1
     doubled = Signal(signed(width))
@@ -83,13 +83,9 @@ def round_shift(m: Module, en: Value, value: Value, shift: Value, low: Value, hi
     fine = Signal(signed(width), reset_less=True)
     # ((2v >> s) + 1) >> 1 equals (v + half) >> s for every s >= 0.
     with m.If(en):
-        m.d.sync += coarse.eq(doubled >> Cat(0, 0, 0, shift[3:]) if len(shift) > 3 else doubled)
+        m.d.sync += coarse.eq(doubled >> Cat(Const(0, 3), shift[3:]))
         m.d.sync += fine.eq(((coarse >> shift[:3]) + 1) >> 1)
-    shape = Shape(
-        max(low.shape().width + (not low.shape().signed), high.shape().width + (not high.shape().signed)),
-        signed=True,
-    )
-    clipped = Signal(shape, reset_less=True)
+    clipped = Signal(signed(max(len(_as_signed(low)), len(_as_signed(high)))), reset_less=True)
     with m.If(en):
         m.d.sync += clipped.eq(saturate(fine, low, high))
     return clipped

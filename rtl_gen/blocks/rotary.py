@@ -1,0 +1,106 @@
+"""Rotary position embedding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.fabric import rom
+from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
+
+TABLE_BITS = 16
+
+
+class Rotary(wiring.Component):
+    """Rotate pairs by the angle of the position; golden model `rtl_gen.golden.rotary`.
+
+    Pairs ``(x[j], x[j + D/2])`` arrive head by head; each leaves as two transfers, ``y[j]`` then
+    ``y[j + D/2]``, on two multipliers.
+
+    Latency 8 cycles, throughput 1 output per cycle (a pair every 2 cycles).
+
+    Parameters
+    ----------
+    half : int
+        Pairs per head.
+    depth : int
+        Words of the ROM ``<name>``: cosine in the low 16 bits, sine above, word
+        ``table_base + position * half + j``.
+    context : int
+        Number of positions.
+    width : int
+        Signed width of the streams.
+
+    Members
+    -------
+    a, b, o : streams of signed(width)
+        First and second element of the pairs; a transfer happens on both together.
+    start : In(1)
+        Pulse before the first pair.
+    position, table_base, shift, low, high : In
+        Stable while values are in flight.
+    """
+
+    def __init__(
+        self, *, half: int, depth: int, context: int, width: int, name: str = "rotary"
+    ) -> None:
+        self.half = half
+        self.table = rom.Rom(name, depth, 2 * TABLE_BITS)
+        super().__init__(
+            {
+                "a": In(stream.Signature(signed(width))),
+                "b": In(stream.Signature(signed(width))),
+                "o": Out(stream.Signature(signed(width))),
+                "start": In(1),
+                "position": In(range(max(2, context))),
+                "table_base": In(range(self.table.depth)),
+                "shift": In(6),
+                "low": In(signed(width)),
+                "high": In(signed(width)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """Build the table walk and the two multipliers."""
+        m = Module()
+        m.submodules.table = self.table
+        en = ~self.o.valid | self.o.ready
+        both = self.a.valid & self.b.valid
+        second = Signal()
+        pair = Signal(range(max(2, self.half)))
+        row = Signal.like(self.table.addr, reset_less=True)
+        with m.If(self.start):
+            m.d.sync += [second.eq(0), pair.eq(0)]
+        with m.Elif(both & en):
+            m.d.sync += second.eq(~second)
+            with m.If(second):
+                m.d.sync += pair.eq(Mux(pair == self.half - 1, 0, pair + 1))
+        m.d.sync += row.eq(self.table_base + self.position * self.half)
+        consumed = en & second
+        m.d.comb += [
+            self.a.ready.eq(consumed & self.b.valid),
+            self.b.ready.eq(consumed & self.a.valid),
+            self.table.addr.eq(row + pair),
+            self.table.en.eq(en),
+        ]
+
+        # y[j] = a * cos - b * sin in the first transfer, y[j + D/2] = b * cos + a * sin in the second.
+        x_cos = delay(m, en, Mux(second, self.b.payload, self.a.payload), rom.LATENCY)
+        x_sin = delay(m, en, Mux(second, self.a.payload, self.b.payload), rom.LATENCY)
+        cos = self.table.data[:TABLE_BITS].as_signed()
+        sin = self.table.data[TABLE_BITS:].as_signed()
+        p_cos = multiply(m, en, x_cos, cos)
+        p_sin = multiply(m, en, x_sin, sin)
+        plus = delay(m, en, second, rom.LATENCY + MULTIPLY)
+        total = Signal(signed(len(p_cos) + 1), reset_less=True)
+        with m.If(en):
+            m.d.sync += total.eq(Mux(plus, p_cos + p_sin, p_cos - p_sin))
+        latency = rom.LATENCY + MULTIPLY + 1 + ROUND_SHIFT
+        m.d.comb += [
+            self.o.valid.eq(delay(m, en, both, latency, reset=True)),
+            self.o.payload.eq(round_shift(m, en, total, self.shift, self.low, self.high)),
+        ]
+        return m
