@@ -50,7 +50,7 @@ def norm(x: Real, weight: Real | None, bias: Real | None, eps: float, *, center:
     """
     if center:
         x = x - x.mean(-1, keepdims=True)
-    y = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
+    y: Real = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
     if weight is not None:
         y = y * weight
     return y if bias is None else y + bias
