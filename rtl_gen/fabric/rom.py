@@ -21,7 +21,7 @@ module rom #(parameter WIDTH = 8, parameter DEPTH = 2, parameter ABITS = 1, para
   (input clk, input en, input [ABITS-1:0] addr, output reg [WIDTH-1:0] data);
   (* rom_block *) reg [WIDTH-1:0] mem [0:DEPTH-1];
   reg [WIDTH-1:0] word;
-  initial $readmemh(FILE, mem);
+  generate if (FILE != "") initial $readmemh(FILE, mem); endgenerate
   always @(posedge clk) if (en) begin
     word <= mem[addr];
     data <= word;

@@ -1,0 +1,174 @@
+"""Runs the microprogram once per step and carries tokens from step to step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth import C, Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.fabric import rom
+
+REFUSED = 0xFFFF
+"""Data of the one beat that answers a prompt longer than the context."""
+
+
+class Sequencer(wiring.Component):
+    """Microprogram counter and sequence control; ``docs/ir.md``, "A sequence".
+
+    Two cycles per microinstruction beside its own work.
+
+    Parameters
+    ----------
+    depth, width : int
+        Words of the ROM ``program``. Bit 0 of a word marks the last instruction of a step; bit 1
+        marks an instruction from which on a step that draws no token does nothing.
+    tokens : bool
+        Steps are tokens (else frames: a step begins when a frame is offered).
+    context : int
+        Largest number of steps of one sequence.
+    bos, eos : sequence of int
+        Token that `begin` starts with (at most one); tokens that end a sequence.
+
+    Members
+    -------
+    i, o : streams of 17 bits
+        Tokens: data in the low 16 bits, `last` above.
+    drawn : In stream of 16 bits
+        The sampled token.
+    begin, limit : In
+        Start pulse; largest number of generated tokens, 0 for no limit.
+    instruction, start, done
+        Current word, stable from the pulse `start` until `done`.
+    token, position, last, loading, busy, cycles : Out
+        Inputs of the step; `loading` pulses when a sequence starts; cycles of the last step.
+    """
+
+    def __init__(
+        self, *, depth: int, width: int, tokens: bool, context: int, bos: Sequence[int],
+        eos: Sequence[int],
+    ) -> None:  # fmt: skip
+        self.tokens = tokens
+        self.context = context
+        self.bos = tuple(bos)
+        self.eos = tuple(eos)
+        self.program = rom.Rom("program", depth, width)
+        super().__init__(
+            {
+                "i": In(stream.Signature(17)),
+                "o": Out(stream.Signature(17)),
+                "drawn": In(stream.Signature(16)),
+                "begin": In(1),
+                "limit": In(16),
+                "instruction": Out(width),
+                "start": Out(1),
+                "done": In(1),
+                "token": Out(16),
+                "position": Out(16),
+                "loading": Out(1),
+                "busy": Out(1),
+                "cycles": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        """Build the controller."""
+        m = Module()
+        m.submodules.program = self.program
+        counter = self.program.addr
+        wait = Signal(range(rom.LATENCY + 1))
+        elapsed = Signal(32)
+        last = Signal()
+        generated = Signal(16)
+        idle = Signal()
+        m.d.comb += self.busy.eq(~idle)
+        m.d.sync += elapsed.eq(elapsed + 1)
+
+        with m.FSM(name="sequencer"):
+            with m.State("IDLE"):
+                m.d.comb += idle.eq(1)
+                m.d.sync += [elapsed.eq(0), self.position.eq(0), generated.eq(0), wait.eq(0)]
+                if self.tokens:
+                    self._accept(m, last)
+                    if self.bos:
+                        with m.If(self.begin):
+                            m.d.comb += self.i.ready.eq(0)
+                            m.d.sync += [self.token.eq(self.bos[0]), last.eq(1)]
+                            m.next = "FETCH"
+                else:
+                    m.d.sync += last.eq(1)
+                    with m.If(self.i.valid):
+                        m.next = "FETCH"
+            with m.State("FETCH"):
+                m.d.comb += self.loading.eq((self.position == 0) & (wait == 0))
+                m.d.sync += wait.eq(wait + 1)
+                with m.If(wait == rom.LATENCY):
+                    m.next = "DISPATCH"
+            with m.State("DISPATCH"):
+                m.d.sync += [self.instruction.eq(self.program.data), counter.eq(counter + 1)]
+                m.next = "START"
+            with m.State("START"):
+                with m.If(self.instruction[1] & ~last):
+                    m.next = "STEPPED"
+                with m.Else():
+                    m.d.comb += self.start.eq(1)
+                    m.next = "RUN"
+            with m.State("RUN"), m.If(self.done):
+                with m.If(self.instruction[0]):
+                    m.next = "STEPPED"
+                with m.Else():
+                    m.next = "DISPATCH"
+            with m.State("STEPPED"):
+                m.d.sync += [counter.eq(0), self.cycles.eq(elapsed), wait.eq(0)]
+                if self.tokens:
+                    with m.If(last):
+                        m.next = "EMIT"
+                    with m.Elif(self.position == self.context - 1):
+                        m.next = "DROP"
+                    with m.Else():
+                        m.d.sync += self.position.eq(self.position + 1)
+                        m.next = "PROMPT"
+                else:
+                    m.next = "IDLE"
+            if self.tokens:
+                self._sequence_states(m, last, generated, elapsed)
+        return m
+
+    def _accept(self, m: Module, last: Signal) -> None:
+        """Take a prompt token when one is offered."""
+        m.d.comb += self.i.ready.eq(1)
+        with m.If(self.i.valid):
+            m.d.sync += [self.token.eq(self.i.payload[:16]), last.eq(self.i.payload[16])]
+            m.next = "FETCH"
+
+    def _sequence_states(self, m: Module, last: Signal, generated: Signal, elapsed: Signal) -> None:
+        """Prompt tokens, generated tokens, and prompts longer than the context."""
+        with m.State("PROMPT"):
+            m.d.sync += elapsed.eq(0)
+            self._accept(m, last)
+        with m.State("EMIT"):
+            token = self.drawn.payload
+            final = (self.position == self.context - 1) | (generated + 1 == self.limit)
+            for end in self.eos:
+                final = final | (token == end)
+            m.d.comb += [
+                self.o.valid.eq(self.drawn.valid),
+                self.o.payload.eq(Cat(token, final)),
+                self.drawn.ready.eq(self.o.ready),
+            ]
+            with m.If(self.o.valid & self.o.ready):
+                m.d.sync += [self.token.eq(token), generated.eq(generated + 1), elapsed.eq(0)]
+                m.d.sync += self.position.eq(self.position + 1)
+                m.next = "FETCH"
+                with m.If(final):
+                    m.next = "IDLE"
+        with m.State("DROP"):
+            m.d.comb += self.i.ready.eq(1)
+            with m.If(self.i.valid & self.i.payload[16]):
+                m.next = "REFUSE"
+        with m.State("REFUSE"):
+            m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(C(1 << 16 | REFUSED, 17))]
+            with m.If(self.o.ready):
+                m.next = "IDLE"

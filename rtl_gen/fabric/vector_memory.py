@@ -1,0 +1,110 @@
+"""The activation buffer: two read streams and one write stream over one address space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth import Module, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from rtl_gen.fabric.address import LEVELS, AddressGenerator
+from rtl_gen.fabric.pipeline import delay
+
+LEVEL_NAMES = tuple(f"{kind}{level}" for level in range(LEVELS) for kind in ("last", "step"))
+
+
+def walk_ports(prefix: str, address_bits: int, last_bits: Sequence[int]) -> dict[str, Any]:
+    """Configuration ports of one address generator, named like its microinstruction fields."""
+    ports: dict[str, Any] = {f"{prefix}_base": In(address_bits)}
+    for level in range(LEVELS):
+        ports[f"{prefix}_last{level}"] = In(max(1, last_bits[level]))
+        ports[f"{prefix}_step{level}"] = In(signed(address_bits + 1))
+    return ports
+
+
+class VectorMemory(wiring.Component):
+    """Words of `width` bits; readers `a` and `b` and writer `d` walk loops of addresses.
+
+    Two copies of the memory are written together and read apart. Read latency 3 cycles from
+    `start`, throughput 1 element per cycle and stream.
+
+    Parameters
+    ----------
+    depth, width : int
+    last_bits : mapping
+        Per walker ``a``, ``b``, ``d`` the index widths of its loop levels, fastest first.
+
+    Members
+    -------
+    a, b : Out streams of signed(width)
+    d : In stream of signed(width)
+        Elements to keep; every one is counted, and written when `d_write` is high.
+    a_start, b_start, d_start : In(1)
+        Pulses; configuration is stable from then on.
+    done : Out(1)
+        The last element of the `d` walk is being accepted.
+    d_last : Out(1)
+        The element offered on `d` is the walk's last.
+    """
+
+    def __init__(self, *, depth: int, width: int, last_bits: dict[str, Sequence[int]]) -> None:
+        self.depth = max(2, depth)
+        self.width = width
+        self.address_bits = (self.depth - 1).bit_length()
+        self.last_bits = last_bits
+        ports: dict[str, Any] = {
+            "a": Out(stream.Signature(signed(width))),
+            "b": Out(stream.Signature(signed(width))),
+            "d": In(stream.Signature(signed(width))),
+            "d_write": In(1),
+            "done": Out(1),
+            "d_last": Out(1),
+        }
+        for prefix in "abd":
+            ports[f"{prefix}_start"] = In(1)
+            ports |= walk_ports(prefix, self.address_bits, last_bits[prefix])
+        super().__init__(ports)
+
+    def _walker(self, m: Module, prefix: str) -> AddressGenerator:
+        walker = AddressGenerator(self.address_bits, [max(1, n) for n in self.last_bits[prefix]])
+        m.submodules[f"{prefix}_walk"] = walker
+        m.d.comb += walker.start.eq(getattr(self, f"{prefix}_start"))
+        m.d.comb += walker.base.eq(getattr(self, f"{prefix}_base"))
+        for name in LEVEL_NAMES:
+            m.d.comb += getattr(walker, name).eq(getattr(self, f"{prefix}_{name}"))
+        return walker
+
+    def elaborate(self, platform: Any) -> Module:
+        """Build the memories and their walkers."""
+        m = Module()
+        writer = self._walker(m, "d")
+        taken = self.d.valid & writer.valid
+        m.d.comb += [
+            self.d.ready.eq(writer.valid),
+            writer.en.eq(taken),
+            self.d_last.eq(writer.last),
+            self.done.eq(taken & writer.last),
+        ]
+        address = Signal(self.address_bits, reset_less=True)
+        word = Signal(signed(self.width), reset_less=True)
+        write = Signal()
+        m.d.sync += [address.eq(writer.addr), word.eq(self.d.payload)]
+        m.d.sync += write.eq(taken & self.d_write)
+
+        for prefix, o in (("a", self.a), ("b", self.b)):
+            memory = Memory(shape=signed(self.width), depth=self.depth, init=[])
+            m.submodules[f"{prefix}_copy"] = memory
+            port = memory.write_port()
+            m.d.comb += [port.addr.eq(address), port.data.eq(word), port.en.eq(write)]
+            reader = self._walker(m, prefix)
+            read = memory.read_port()
+            en = ~o.valid | o.ready
+            m.d.comb += [reader.en.eq(en), read.en.eq(en), read.addr.eq(reader.addr)]
+            data = Signal(signed(self.width), name=f"{prefix}_data", reset_less=True)
+            with m.If(en):
+                m.d.sync += data.eq(read.data)
+            m.d.comb += [o.payload.eq(data), o.valid.eq(delay(m, en, reader.valid, 2, reset=True))]
+        return m
