@@ -1,0 +1,1 @@
+"""Each hardware block against its golden twin, in a simulator."""

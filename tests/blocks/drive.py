@@ -1,0 +1,104 @@
+"""What the block tests share: numbers worth testing, paces of the streams, one exchange.
+
+Runs inside the simulator (the coroutines) and outside of it (the numbers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge
+from numpy.typing import NDArray
+
+from flow.testbench.stream import StreamSink, StreamSource, bursts, pauses, start
+from rtl_gen.ir.types import IntType
+from tests.harness import seed
+
+PACES = ("steady", "ragged")
+
+paced = cocotb.parametrize(idle=PACES, stall=PACES)
+"""Crosses how the inputs pause (`idle`) with how the output stalls (`stall`)."""
+
+
+def edges(kind: IntType) -> list[int]:
+    """Ends of the range, their neighbours, and the numbers around zero that `kind` holds."""
+    candidates = {kind.min, kind.min + 1, kind.max - 1, kind.max, -1, 0, 1}
+    return sorted(x for x in candidates if kind.min <= x <= kind.max)
+
+
+def numbers(rng: np.random.Generator, kind: IntType, count: int) -> NDArray[np.int64]:
+    """`count` numbers of `kind` in random order: edges, all of the range, all magnitudes.
+
+    Half of the random ones are uniform; the others have a uniform number of bits, because uniform
+    numbers are hardly ever small.
+    """
+    uniform = rng.integers(kind.min, kind.max, count, endpoint=True)
+    spread = uniform >> rng.integers(0, kind.width, count)
+    mixed = np.where(rng.random(count) < 0.5, uniform, spread)
+    known = edges(kind)[:count]
+    mixed[: len(known)] = known
+    rng.shuffle(mixed)
+    return mixed
+
+
+def configure(dut: Any, ports: Mapping[str, int]) -> None:
+    """Set input `ports`; negative numbers become two's complement of the port's width."""
+    for name, value in ports.items():
+        port = getattr(dut, name)
+        if not -(1 << len(port) - 1) <= value < 1 << len(port):
+            raise ValueError(f"{value} does not fit the {len(port)} bits of {name}")
+        port.value = int(value) & ((1 << len(port)) - 1)
+
+
+class Bench:
+    """A block with sources on its input streams and a sink on its output ``o``."""
+
+    def __init__(
+        self, dut: Any, inputs: Sequence[str], idle: str, stall: str, *, signed: bool = True
+    ) -> None:
+        self.dut = dut
+        self.rng = np.random.default_rng(seed())
+        # Single pauses on the inputs, long stalls on the output: a full pipeline has to hold.
+        self.sources = {
+            name: StreamSource(dut, name, pauses(self.rng, 0.4 if idle == "ragged" else 0.0))
+            for name in inputs
+        }
+        stalls = bursts(self.rng, 6) if stall == "ragged" else pauses(self.rng, 0.0)
+        self.sink = StreamSink(dut, "o", stalls, signed=signed)
+
+    async def reset(self, **ports: int) -> None:
+        """Set `ports`, reset the block and start the agents."""
+        configure(self.dut, ports)
+        await start(self.dut, *self.sources.values(), self.sink)
+
+    async def begin(self, **ports: int) -> None:
+        """Set `ports`, wait a cycle for address registers behind them, pulse ``start``."""
+        configure(self.dut, ports)
+        await RisingEdge(self.dut.clk)
+        self.dut.start.value = 1
+        await RisingEdge(self.dut.clk)
+        self.dut.start.value = 0
+
+    async def exchange(self, expected: Iterable[int], where: str, **inputs: Iterable[int]) -> None:
+        """Send `inputs` and compare what comes back, nothing missing and nothing too much."""
+        sent = {name: [int(x) for x in values] for name, values in inputs.items()}
+        for name, values in sent.items():
+            self.sources[name].send(values)
+        wanted = [int(x) for x in expected]
+        got = await self.sink.receive(len(wanted))
+        for _ in range(4):
+            await RisingEdge(self.dut.clk)
+        while not self.sink.queue.empty():
+            got.append(self.sink.queue.get_nowait())
+        if got != wanted:
+            at = next(
+                (i for i, (g, w) in enumerate(zip(got, wanted, strict=False)) if g != w),
+                min(len(got), len(wanted)),
+            )
+            raise AssertionError(
+                f"TEST_SEED={seed()} {where}: transfer {at} of {len(wanted)} differs\n"
+                f"got      {got}\nexpected {wanted}\nsent     {sent}"
+            )
