@@ -1,0 +1,197 @@
+"""``intaglio check``: the float ModelGraph against stored reference outputs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flow.checkpoint import locate
+from flow.data import Weights, check_frames, check_tokens, read_npz
+from rtl_gen import reference
+from rtl_gen.checkpoint import Checkpoint, import_model, open_checkpoint
+from rtl_gen.errors import ConfigError
+from rtl_gen.ir.model import ModelGraph
+
+TOLERANCE = 1e-4
+
+EPILOG = """\
+Runs the model on the arrays in_* of the file and compares every output stored under its Hugging
+Face name (<name>_f64 is preferred over <name>). A greedy continuation greedy_ids is compared too.
+Prints one JSON object; exit status 0 if everything agrees, 1 if not, 2 if it cannot be compared.
+
+examples:
+  intaglio check models/names --reference reference.npz
+  intaglio check models/names --reference reference.npz --tolerance 1e-6 | jq .max_abs_err
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Largest error of one output, absolute and relative to the largest reference value."""
+
+    max_abs_err: float
+    rel_err: float
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        "check",
+        help="compare the float model with stored reference outputs",
+        description="Compare the float model with stored reference outputs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkpoint", metavar="CKPT", help="folder, .safetensors file or hub id")
+    parser.add_argument("--reference", metavar="FILE", type=Path, required=True, help=".npz file")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        help="largest accepted absolute error (default: %(default)s)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare and print; 0 if the model agrees with the reference, else 1."""
+    checkpoint = open_checkpoint(locate(args.checkpoint))
+    graph = import_model(checkpoint)
+    weights = reference.load_weights(graph, checkpoint)
+    arrays = read_npz(args.reference)
+    inputs = model_inputs(graph, checkpoint, arrays, args.reference)
+    found = reference.run(graph, weights, inputs)
+    outputs = {
+        name: difference(found[name], expected, f"{args.reference}: {name}")
+        for name, expected in expected_outputs(graph, arrays, args.reference).items()
+    }
+    worst = max(item.max_abs_err for item in outputs.values())
+    result: dict[str, object] = {
+        "max_abs_err": _finite(worst),
+        "rel_err": _finite(max(item.rel_err for item in outputs.values())),
+        "ok": worst <= args.tolerance,
+        "tolerance": args.tolerance,
+        "outputs": {
+            name: {"max_abs_err": _finite(item.max_abs_err), "rel_err": _finite(item.rel_err)}
+            for name, item in outputs.items()
+        },
+    }
+    if graph.vocabulary and "greedy_ids" in arrays:
+        where = f"{args.reference}: greedy_ids"
+        expected_ids = check_tokens(graph, arrays["greedy_ids"], where)
+        start = inputs["input_ids"].shape[1]
+        agree, total = greedy(graph, weights, expected_ids, start, args.tolerance)
+        result["greedy_ids"] = {"agree": agree, "total": total}
+        result["ok"] = bool(result["ok"]) and agree == total
+    print(json.dumps(result, indent=2, allow_nan=False))
+    return 0 if result["ok"] else 1
+
+
+def model_inputs(
+    graph: ModelGraph, checkpoint: Checkpoint, arrays: dict[str, NDArray[np.generic]], file: Path
+) -> dict[str, NDArray[np.int64] | NDArray[np.float64]]:
+    """Take the inputs of the graph from the arrays ``in_*``.
+
+    Raises
+    ------
+    ConfigError
+        If one is missing, unknown, misshapen or too long.
+    """
+    given = {name[3:]: array for name, array in arrays.items() if name.startswith("in_")}
+    mask = given.pop("attention_mask", np.ones(1))
+    (wanted,) = (item for item in graph.inputs if item.kind != "position")
+    if list(given) != [wanted.name] or not np.all(mask == np.ones_like(mask)):
+        raise ConfigError(
+            f"{file}: expected the input in_{wanted.name} (and no padding), found "
+            f"{', '.join(name for name in arrays if name.startswith('in_')) or 'no in_* array'}"
+        )
+    where = f"{file}: in_{wanted.name}"
+    if wanted.kind == "frame":
+        return {wanted.name: check_frames(graph, checkpoint, given[wanted.name], where)}
+    ids = check_tokens(graph, given[wanted.name], where)
+    if ids.shape[1] > graph.context:
+        raise ConfigError(
+            f"{where}: {ids.shape[1]} tokens exceed the model's context of {graph.context}"
+        )
+    return {wanted.name: ids}
+
+
+def expected_outputs(
+    graph: ModelGraph, arrays: dict[str, NDArray[np.generic]], file: Path
+) -> dict[str, NDArray[np.float64]]:
+    """Take the stored outputs that the graph computes, in float64 where stored so.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or one is not finite.
+    """
+    found = {}
+    for name in graph.outputs:
+        array = arrays.get(f"{name}_f64", arrays.get(name))
+        if array is None:
+            continue
+        found[name] = array.astype(np.float64)
+        if not np.isfinite(found[name]).all():
+            raise ConfigError(f"{file}: {name} holds NaN or infinity; compute the reference again")
+    if not found:
+        raise ConfigError(
+            f"{file}: none of the model's outputs ({', '.join(graph.outputs)}) is stored; found "
+            f"{', '.join(arrays) or 'nothing'}"
+        )
+    return found
+
+
+def difference(found: NDArray[np.float64], expected: NDArray[np.float64], where: str) -> Difference:
+    """Compare one output.
+
+    Raises
+    ------
+    ConfigError
+        If the shapes differ.
+    """
+    if found.shape != expected.shape:
+        raise ConfigError(
+            f"{where} has shape {expected.shape}, but the model computes {found.shape}; the file "
+            "belongs to another model or input"
+        )
+    error = float(np.abs(found - expected).max()) if found.size else 0.0
+    error = error if np.isfinite(error) else float("inf")
+    largest = float(np.abs(expected).max()) if found.size else 0.0
+    return Difference(error, error / largest if largest else error)
+
+
+def greedy(
+    graph: ModelGraph,
+    weights: Weights,
+    expected: NDArray[np.int64],
+    start: int,
+    tolerance: float,
+) -> tuple[int, int]:
+    """Count tokens of a greedy continuation that the model would choose too.
+
+    Every token is judged given the stored ones before it, up to a row's first eos. A token whose
+    logit is within twice `tolerance` of the largest is a tie and agrees: errors within `tolerance`
+    could have decided it.
+
+    Returns
+    -------
+    agree, total : int
+    """
+    ids = expected[:, : graph.context + 1]
+    logits = reference.run(graph, weights, {"input_ids": ids[:, :-1]})["logits"][:, start - 1 :]
+    chosen = ids[:, start:]
+    eos = np.isin(chosen, graph.eos)
+    ended = eos.cumsum(1) > eos
+    picked = np.take_along_axis(logits, chosen[..., None], -1)[..., 0]
+    agree = picked >= logits.max(-1) - 2 * tolerance
+    return int(np.sum(agree & ~ended)), int(np.sum(~ended))
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
