@@ -15,13 +15,13 @@ _WEIGHT_TYPES = {f"int{bits}": IntType(bits) for bits in range(2, 9)}
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Bits per tensor by patterns on node names; the first pattern that matches decides.
+    """Bits per tensor by patterns on node names; the last pattern that matches decides.
 
     Parameters
     ----------
     weights : mapping of str to str
         Shell pattern on node names to ``"int2"`` ... ``"int8"``, e.g.
-        ``{"layers.*.mlp.*": "int4", "*": "int8"}``.
+        ``{"*": "int8", "layers.*.mlp.*": "int4"}``.
     activation_bits : int
         Width of the inputs of matrix-vector products, 4 to 16.
     activations : mapping of str to int
@@ -65,17 +65,15 @@ class Recipe:
         QuantizationError
             If no pattern matches.
         """
-        for pattern, name in self.weights.items():
-            if fnmatchcase(node, pattern):
-                return _WEIGHT_TYPES[name]
+        names = [name for pattern, name in self.weights.items() if fnmatchcase(node, pattern)]
+        if names:
+            return _WEIGHT_TYPES[names[-1]]
         raise QuantizationError(
             f"recipe, weights: no pattern matches node {node!r} (patterns: "
-            f"{', '.join(self.weights)}); add '*' as the last pattern"
+            f"{', '.join(self.weights)}); add '*' as the first pattern"
         )
 
     def activation_width(self, node: str) -> int:
         """Bits of the value of `node` as input of a matrix-vector product."""
-        for pattern, bits in self.activations.items():
-            if fnmatchcase(node, pattern):
-                return bits
-        return self.activation_bits
+        widths = [bits for pattern, bits in self.activations.items() if fnmatchcase(node, pattern)]
+        return widths[-1] if widths else self.activation_bits
