@@ -1,0 +1,113 @@
+"""Grouping of nodes into chains: one pass of data through a head unit and the tail.
+
+The tail applies, in this order, a table, a product and a sum with a second operand from the
+vector memory; every part is optional. A node joins the chain of the value it consumes when nothing
+else needs that value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rtl_gen.ir import integer as ir
+
+
+@dataclass(slots=True)
+class Chain:
+    """Nodes computed together.
+
+    Parameters
+    ----------
+    source : str
+        Value that a chain without a head reads (a plain copy through the tail).
+    head : Node or None
+    lookup, combine : Node or None
+        Tail: table; product or sum.
+    second : str
+        The other operand of `combine`.
+    """
+
+    source: str = ""
+    head: ir.Node | None = None
+    lookup: ir.Node | None = None
+    combine: ir.Node | None = None
+    second: str = ""
+    nodes: list[ir.Node] = field(default_factory=list)
+
+    @property
+    def value(self) -> str:
+        """Name of the value the chain ends with."""
+        return self.nodes[-1].name
+
+    def inputs(self) -> list[str]:
+        """Values read from memory."""
+        names = list(self.head.inputs) if self.head else [self.source]
+        return [*names, self.second] if self.second else names
+
+
+def roots(graph: ir.IntegerGraph) -> dict[str, str]:
+    """For every value the one whose memory it shares: reshapes are other names."""
+    root = {item.name: item.name for item in graph.inputs}
+    for node in graph.nodes:
+        is_alias = isinstance(node.op, ir.Reshape)
+        root[node.name] = root[node.inputs[0]] if is_alias else node.name
+    return root
+
+
+def group(graph: ir.IntegerGraph) -> list[Chain]:
+    """Chains in execution order; `Sample` nodes are left to the sink."""
+    root = roots(graph)
+    uses = Counter(root[name] for node in graph.nodes for name in node.inputs
+                   if not isinstance(node.op, ir.Reshape))  # fmt: skip
+    if not graph.vocabulary:
+        uses.update(root[name] for name in graph.outputs.values())
+    chains: list[Chain] = []
+    ends: dict[str, int] = {}
+
+    def open_chain(name: str) -> int | None:
+        """Chain that may still grow behind value `name`."""
+        index = ends.get(name)
+        return index if index is not None and uses[name] == 1 else None
+
+    for node in graph.nodes:
+        match node.op:
+            case ir.Reshape() | ir.Sample():
+                continue
+            case ir.Lookup():
+                source = root[node.inputs[0]]
+                index = open_chain(source)
+                if index is None or chains[index].lookup or chains[index].combine:
+                    chains.append(Chain(source=source))
+                    index = len(chains) - 1
+                chains[index].lookup = node
+            case ir.Add() | ir.Mul():
+                index = _join(chains, ends, [root[name] for name in node.inputs], open_chain)
+                chains[index].combine = node
+            case _:
+                chains.append(Chain(head=node))
+                index = len(chains) - 1
+        chain = chains[index]
+        if chain.nodes:
+            del ends[chain.value]
+        chain.nodes.append(node)
+        ends[node.name] = index
+    return chains
+
+
+def _join(
+    chains: list[Chain],
+    ends: dict[str, int],
+    operands: list[str],
+    open_chain: Callable[[str], int | None],
+) -> int:
+    """Index of the chain that streams one operand; its `second` is the other one."""
+    for stream, other in (operands, operands[::-1]):
+        index = open_chain(stream)
+        ready = ends.get(other, -1)
+        if index is not None and stream != other and not chains[index].combine and ready < index:
+            chains[index].second = other
+            return index
+    chains.append(Chain(source=operands[0], second=operands[1]))
+    return len(chains) - 1

@@ -1,0 +1,163 @@
+"""IntegerGraph and plan to files: ``chip.v``, ROM images and the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from rtl_gen import units
+from rtl_gen.chip import IDENTITY_BYTES, Chip
+from rtl_gen.fabric.rom import image
+from rtl_gen.images import Images
+from rtl_gen.ir import integer as ir
+from rtl_gen.ir.range import accumulator
+from rtl_gen.ir.verify import verify
+from rtl_gen.plan import Plan
+from rtl_gen.program import HEADS, SINKS
+from rtl_gen.schedule import Schedule, schedule
+from rtl_gen.verilog import convert
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A chip as text.
+
+    Parameters
+    ----------
+    verilog : str
+        Module ``chip`` and what it needs; reads its ROM images by the names in `images`.
+    images : dict of str to str
+        Path relative to the Verilog (``rom/<name>.hex``) to contents.
+    manifest : dict
+        What the chip is; JSON-serializable.
+    """
+
+    verilog: str
+    images: dict[str, str]
+    manifest: dict[str, Any]
+
+
+def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
+    """Generate the chip that computes `graph`.
+
+    Raises
+    ------
+    ValueError
+        If the graph breaks a rule of ``docs/ir.md``.
+    UnsupportedError
+        If no unit computes a node.
+    """
+    verify(graph)
+    sizes = units.widths(graph)
+    contents = Images(graph, plan.lanes, sizes.weight, sizes.bias, sizes.norm_bias)
+    scheduled = schedule(graph, contents, plan.lanes)
+    contents.add_program(scheduled.program.words())
+    parts = units.build(graph, sizes, scheduled.program, contents, plan.lanes)
+    chip = Chip(graph, scheduled, parts, sizes.stream)
+    verilog = convert(chip, "chip")
+    files = {
+        part.file: contents.text(part.name, part.depth, part.width)
+        for part in chip.roms()
+        if part is not chip.identity
+    }
+    identity = _identity(graph, verilog, files)
+    files[chip.identity.file] = image(bytes.fromhex(identity), 8)
+    return Emitted(verilog, files, _manifest(graph, plan, chip, scheduled, identity))
+
+
+def _identity(graph: ir.IntegerGraph, verilog: str, files: dict[str, str]) -> str:
+    """SHA-256 over the checkpoint's digest, the Verilog and every other ROM image."""
+    digest = hashlib.sha256()
+    for part in (graph.origin.get("checkpoint", ""), verilog, *(files[n] for n in sorted(files))):
+        digest.update(hashlib.sha256(part.encode()).digest())
+    assert digest.digest_size == IDENTITY_BYTES
+    return digest.hexdigest()
+
+
+def _value(value: ir.Value) -> dict[str, Any]:
+    return {"type": str(value.type), "shape": list(value.shape), "scale": value.scale}
+
+
+def _memories(chip: Chip) -> list[dict[str, Any]]:
+    """Every memory with its class: ``constant`` (never written) or ``state``."""
+    found = [
+        {"name": p.name, "class": "constant", "width": p.width, "depth": p.depth, "image": p.file}
+        for p in chip.roms()
+    ]
+    memory = chip.memory
+    for copy in "ab":
+        found.append(
+            {
+                "name": f"vector_{copy}",
+                "class": "state",
+                "width": memory.width,
+                "depth": memory.depth,
+            }  # fmt: skip
+        )
+    attention = chip.units.get("attention")
+    if attention is not None:
+        width = attention.head_dim * 8
+        for cache in ("k", "v"):
+            found.append(
+                {
+                    "name": f"{cache}_cache",
+                    "class": "state",
+                    "width": width,
+                    "depth": max(2, attention.words),
+                }  # fmt: skip
+            )
+        found.append(
+            {
+                "name": "scores",
+                "class": "state",
+                "width": attention.score_bits,
+                "depth": max(2, attention.context),
+            }  # fmt: skip
+        )
+    return sorted(found, key=lambda item: str(item["name"]))
+
+
+def _manifest(
+    graph: ir.IntegerGraph, plan: Plan, chip: Chip, scheduled: Schedule, identity: str
+) -> dict[str, Any]:
+    samples = [node for node in graph.nodes if isinstance(node.op, ir.Sample)]
+    beta = None
+    if samples:
+        assert isinstance(samples[0].op, ir.Sample)
+        scale = graph.value(samples[0].inputs[0]).scale
+        beta = scale * 2.0 ** (8 + samples[0].op.shift)
+    products = (ir.ConstMatVec, ir.Conv2d, ir.Embedding)
+    return {
+        "name": "chip",
+        "architecture": graph.architecture,
+        "kind": "token" if graph.vocabulary else "frame",
+        "inputs": {item.name: {"kind": item.kind} | _value(item.value) for item in graph.inputs},
+        "outputs": {
+            name: _value(graph.value(value)) for name, value in sorted(graph.outputs.items())
+        },
+        "vocabulary": graph.vocabulary,
+        "context": graph.context,
+        "bos": list(graph.bos),
+        "eos": list(graph.eos),
+        "beta_per_unit_temperature": beta,
+        "identity": identity,
+        "origin": dict(graph.origin),
+        "plan": {"lanes": plan.lanes},
+        "memories": _memories(chip),
+        "units": sorted([*chip.units, "memory", "sequencer", "identity"]),
+        "accumulators": {
+            node.name: str(accumulator(node, graph))
+            for node in graph.nodes
+            if isinstance(node.op, products)
+        },
+        "schedule": [
+            {
+                "nodes": list(instruction.nodes),
+                "head": HEADS[instruction.fields["head"]],
+                "sink": SINKS[instruction.fields["sink"]],
+                "tail": [n for n in ("lookup", "mul", "add") if instruction.fields[n]],
+            }
+            for instruction in scheduled.program.instructions
+        ],
+    }

@@ -1,0 +1,118 @@
+"""Contents of the chip's ROMs, gathered while the schedule is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rtl_gen.blocks.const_matvec import row_words, weight_words
+from rtl_gen.fabric.rom import image
+from rtl_gen.ir import integer as ir
+from rtl_gen.ir import tables
+
+
+@dataclass(slots=True)
+class Image:
+    """Words of one ROM; equal pieces are kept once."""
+
+    words: list[int] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+
+    def place(self, key: str, words: Sequence[int]) -> int:
+        """First word of the piece called `key`, appended if it is new."""
+        if key not in self.places:
+            self.places[key] = len(self.words)
+            self.words.extend(words)
+        return self.places[key]
+
+
+@dataclass(slots=True)
+class Images:
+    """All ROMs of a chip by name.
+
+    Parameters
+    ----------
+    graph : IntegerGraph
+    lanes, weight_width, bias_width : int
+        Shape of the matrix ROMs.
+    norm_bias_width : int
+    """
+
+    graph: ir.IntegerGraph
+    lanes: int
+    weight_width: int
+    bias_width: int
+    norm_bias_width: int
+    roms: dict[str, Image] = field(default_factory=dict)
+
+    def _place(self, rom: str, key: str, words: Sequence[int]) -> int:
+        return self.roms.setdefault(rom, Image()).place(key, words)
+
+    def matvec(self, op: ir.ConstMatVec | ir.Conv2d) -> tuple[int, int]:
+        """First words of the weights and of the rows' constants."""
+        constants = self.graph.constants
+        weight = constants[op.weight].data
+        flat = weight.reshape(len(weight), -1)
+        bias = None if op.bias is None else constants[op.bias].data
+        multiplier = constants[op.multiplier].data
+        return (
+            self._place(
+                "matvec_weight", op.weight, weight_words(flat, self.lanes, self.weight_width)
+            ),
+            self._place(
+                "matvec_row",
+                f"{op.bias} {op.multiplier}",
+                row_words(bias, multiplier, self.bias_width),
+            ),
+        )
+
+    def embedding(self, op: ir.Embedding) -> tuple[int, int]:
+        """First words of the table and of its rows' multipliers."""
+        constants = self.graph.constants
+        return (
+            self._place("embedding_table", op.table, constants[op.table].data.ravel().tolist()),
+            self._place("embedding_row", op.multiplier, constants[op.multiplier].data.tolist()),
+        )
+
+    def norm(self, op: ir.Norm) -> int:
+        """First word of gain and bias."""
+        gain = self.graph.constants[op.gain].data
+        bias = np.zeros_like(gain) if op.bias is None else self.graph.constants[op.bias].data
+        mask = (1 << self.norm_bias_width) - 1
+        words = [int(g) & 0xFFFF | (int(b) & mask) << 16 for g, b in zip(gain, bias, strict=True)]
+        return self._place("norm_gain", f"{op.gain} {op.bias}", words)
+
+    def rotary(self, op: ir.Rotary) -> int:
+        """First word of the rotation table."""
+        cos, sin = (self.graph.constants[name].data.ravel() for name in (op.cos, op.sin))
+        words = [int(c) & 0xFFFF | (int(s) & 0xFFFF) << 16 for c, s in zip(cos, sin, strict=True)]
+        return self._place("rotary", f"{op.cos} {op.sin}", words)
+
+    def lookup(self, op: ir.Lookup) -> int:
+        """First word of the table."""
+        return self._place("lookup", op.table, self.graph.constants[op.table].data.tolist())
+
+    def add_program(self, words: Sequence[int]) -> None:
+        """The microprogram."""
+        self._place("program", "", words)
+
+    def tables(self) -> dict[str, Sequence[int]]:
+        """Contents of the ROMs that hold one table."""
+        return {
+            "rsqrt": tables.rsqrt().tolist(),
+            "exp2": tables.exp2().tolist(),
+            "reciprocal": tables.reciprocal().tolist(),
+            **{
+                "gumbel": self.graph.constants[node.op.noise].data.tolist()
+                for node in self.graph.nodes
+                if isinstance(node.op, ir.Sample)
+            },
+        }
+
+    def text(self, rom: str, depth: int, width: int) -> str:
+        """Image file of `rom`, padded with zeros to `depth` words."""
+        fixed = self.tables()
+        words = fixed[rom] if rom in fixed else self.roms[rom].words
+        return image([*words, *[0] * (depth - len(words))], width)

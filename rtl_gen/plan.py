@@ -1,0 +1,55 @@
+"""Folding: how many rows of a matrix the chip multiplies at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtl_gen.ir.integer import ConstMatVec, Conv2d, IntegerGraph
+
+MAX_LANES = 128
+OVERHEAD_CYCLES = 20
+"""Start, pipeline and drain of one matrix-vector product beside its own beats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Choices about a chip that do not change what it computes.
+
+    Parameters
+    ----------
+    lanes : int
+        Rows of a constant matrix multiplied at once, a power of two.
+    """
+
+    lanes: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.lanes <= MAX_LANES or self.lanes & (self.lanes - 1):
+            raise ValueError(f"lanes must be a power of two up to {MAX_LANES}, not {self.lanes}")
+
+
+def matvec_cycles(graph: IntegerGraph, lanes: int) -> int:
+    """Cycles that one step spends in constant matrix-vector products.
+
+    A group of rows takes as long as its columns, or as its results need to leave one by one.
+    """
+    total = 0
+    for node in graph.nodes:
+        if isinstance(node.op, ConstMatVec | Conv2d):
+            weight = graph.constants[node.op.weight].data
+            rows, columns = weight.shape[0], weight[0].size
+            pixels = node.value.shape[1] * node.value.shape[2] if weight.ndim > 2 else 1
+            groups = -(-rows // lanes)
+            beat = max(columns, min(lanes, rows))
+            total += pixels * ((groups - 1) * beat + columns + min(lanes, rows) + OVERHEAD_CYCLES)
+    return total
+
+
+def choose(graph: IntegerGraph, lanes: int | None = None) -> Plan:
+    """Plan with `lanes`, or with as many as still pay: a doubling must save 15 % of the cycles."""
+    if lanes is not None:
+        return Plan(lanes)
+    best = 4
+    while best < MAX_LANES and matvec_cycles(graph, 2 * best) < 0.85 * matvec_cycles(graph, best):
+        best *= 2
+    return Plan(best)

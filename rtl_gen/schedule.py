@@ -1,0 +1,353 @@
+"""IntegerGraph to microprogram: which unit does what, in which order, from where to where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rtl_gen.chain import Chain, group, roots
+from rtl_gen.errors import UnsupportedError
+from rtl_gen.fabric.address import Loop
+from rtl_gen.images import Images
+from rtl_gen.ir import integer as ir
+from rtl_gen.layout import Allocator, Layout
+from rtl_gen.program import HEADS, SINKS, Instruction, Program, assemble
+
+Fields = dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A step as a microprogram over a vector memory of `depth` words."""
+
+    program: Program
+    depth: int
+
+
+@dataclass(slots=True)
+class _Scheduler:
+    graph: ir.IntegerGraph
+    images: Images
+    lanes: int
+    chains: list[Chain]
+    root: dict[str, str]
+    allocator: Allocator = field(default_factory=Allocator)
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    last_use: dict[str, int] = field(default_factory=dict)
+    instructions: list[Instruction] = field(default_factory=list)
+    state_written: int = 0
+    attention_layers: dict[str, int] = field(default_factory=dict)
+
+    # Liveness and placement.
+
+    def consumers(self, value: str) -> list[tuple[ir.Node, int]]:
+        """Nodes reading `value` or one of its aliases, with the operand's place."""
+        return [
+            (node, place)
+            for node in self.graph.nodes
+            if not isinstance(node.op, ir.Reshape)
+            for place, name in enumerate(node.inputs)
+            if self.root[name] == value
+        ]
+
+    def direct_sink(self, value: str) -> tuple[str, ir.Node | None]:
+        """Where the chain that makes `value` sends it, and the node that takes it there."""
+        consumers = self.consumers(value)
+        is_output = not self.graph.vocabulary and value in {
+            self.root[name] for name in self.graph.outputs.values()
+        }
+        if is_output and not consumers:
+            return "output", None
+        if len(consumers) == 1 and not is_output:
+            node, place = consumers[0]
+            if isinstance(node.op, ir.Sample):
+                return "sample", node
+            if isinstance(node.op, ir.Attention) and place in (1, 2):
+                return ("key", "value")[place - 1], node
+        return "memory", None
+
+    def place(self, value: str) -> Layout:
+        """Allocate `value` and fill its padding."""
+        shapes = {self.graph.value(n).shape for n, r in self.root.items() if r == value}
+        spatial = {shape for shape in shapes if len(shape) == 3}
+        if len(spatial) > 1:
+            raise UnsupportedError(f"value {value} is used with two spatial shapes: {spatial}")
+        size = 1
+        for count in self.graph.value(value).shape:
+            size *= count
+        shape = spatial.pop() if spatial else (size,)
+        pads = [n.op.padding for n, _ in self.consumers(value) if isinstance(n.op, ir.Conv2d)]
+        padding = (max((p[0] for p in pads), default=0), max((p[1] for p in pads), default=0))
+        layout = Layout(0, shape, padding)
+        layout = Layout(self.allocator.take(layout.size), shape, padding)
+        self.layouts[value] = layout
+        if padding != (0, 0):
+            zeros = Loop(layout.base, (layout.size,), (1,))
+            self.emit((f"{value} padding",), {"head": HEADS.index("fill")}, zeros, "memory")
+        return layout
+
+    def release(self, index: int) -> None:
+        """Free the buffers that no chain after `index` reads."""
+        for value, last in list(self.last_use.items()):
+            if last == index and value in self.layouts:
+                self.allocator.free(self.layouts[value].base)
+
+    def plan_lifetimes(self) -> None:
+        """Last chain that reads each value from memory."""
+        for index, chain in enumerate(self.chains):
+            for name in chain.inputs():
+                self.last_use[self.root[name]] = index
+
+    # Instructions.
+
+    def emit(self, nodes: tuple[str, ...], fields: Fields, d: Loop, sink: str) -> None:
+        """Append an instruction."""
+        base: Fields = {"use_a": 0, "use_b": 0, "lookup": 0, "mul": 0, "add": 0}
+        fields = base | fields | {"sink": SINKS.index(sink)} | d.fields("d")
+        if sink != "memory":
+            del fields["d_base"]
+            for level in range(4):
+                del fields[f"d_step{level}"]
+        self.instructions.append(Instruction(nodes, fields))
+        if sink in ("key", "value"):
+            self.state_written = len(self.instructions)
+
+    def bounds(self, prefix: str, node: ir.Node) -> Fields:
+        """Saturation bounds of a node's value."""
+        type_ = node.value.type
+        return {f"{prefix}_low": type_.min, f"{prefix}_high": type_.max}
+
+    def cache_base(self, node: ir.Node) -> int:
+        """First cache word of an attention node's layer."""
+        assert isinstance(node.op, ir.Attention)
+        layer = self.attention_layers.setdefault(node.name, len(self.attention_layers))
+        return layer * node.op.kv_heads * node.op.context
+
+    def tail(self, chain: Chain) -> Fields:
+        """Fields of the table and of the second operand's arithmetic."""
+        fields: Fields = {}
+        if chain.lookup is not None:
+            assert isinstance(chain.lookup.op, ir.Lookup)
+            low = self.graph.value(chain.lookup.inputs[0]).type.min
+            fields |= {"lookup": 1, "lookup_offset": self.images.lookup(chain.lookup.op) - low}
+        combine = chain.combine
+        if combine is not None and isinstance(combine.op, ir.Mul):
+            scale = combine.op.scale
+            fields |= {"mul": 1, "mul_multiplier": scale.multiplier, "mul_shift": scale.shift}
+            fields |= self.bounds("mul", combine)
+        elif combine is not None:
+            fields |= {"add": 1} | self.bounds("add", combine)
+        return fields
+
+    def layout(self, name: str) -> Layout:
+        """Where a value, or what it is another name of, lives."""
+        return self.layouts[self.root[name]]
+
+    def run(self) -> Schedule:
+        """Emit every chain."""
+        self.plan_lifetimes()
+        for item in self.graph.inputs:
+            if item.kind == "frame":
+                target = self.place(item.name)
+                fields = {"head": HEADS.index("input")}
+                self.emit((item.name,), fields, target.loop(), "memory")
+        for index, chain in enumerate(self.chains):
+            self.emit_chain(index, chain)
+            self.release(index)
+        return Schedule(self.finish(), max(self.allocator.depth, 2))
+
+    def emit_chain(self, index: int, chain: Chain) -> None:
+        """Instructions of one chain, and copies to sinks that the value shares with memory."""
+        if chain.head is not None and isinstance(chain.head.op, ir.Attention):
+            self.store_cache(chain.head)
+        value, head = chain.value, chain.head
+        windows = head is not None and isinstance(head.op, ir.Conv2d | ir.MaxPool2d)
+        # Windows leave pixel by pixel, in an order that only memory can put right.
+        sink, taker = ("memory", None) if windows else self.direct_sink(value)
+        target = self.place(value) if sink == "memory" else None
+        names = tuple(node.name for node in chain.nodes)
+        tail = self.tail(chain) | self.sink_fields(sink, taker)
+        if windows and target is not None:
+            self.emit_windows(chain, names, tail, target)
+            self.share(value, target)
+            return
+        order = self.graph.value(value).shape
+        d = target.loop() if target else Loop(0, order or (1,), (1,) * max(1, len(order)))
+        second = self.second(chain, lambda layout: layout.loop())
+        if head is None:
+            fields = {"head": HEADS.index("copy")} | self.walk(
+                "a", self.layout(chain.source).loop()
+            )
+        else:
+            fields, interleaved = self.head_fields(head)
+            if interleaved is not None and target is not None:
+                d = self.interleave(target.base, *interleaved)
+                if second:
+                    second = self.second(chain, lambda lay: self.interleave(lay.base, *interleaved))
+        self.emit(names, fields | second | tail, d, sink)
+        if target is not None:
+            self.share(value, target)
+
+    def second(self, chain: Chain, order: Callable[[Layout], Loop]) -> Fields:
+        """Walk of the second operand in the order of the stream it meets."""
+        return self.walk("b", order(self.layout(chain.second))) if chain.second else {}
+
+    def walk(self, prefix: str, loop: Loop) -> Fields:
+        """A reader's fields."""
+        return loop.fields(prefix) | {f"use_{prefix}": 1}
+
+    def interleave(self, base: int, heads: int, head_dim: int) -> Loop:
+        """Heads in the order that `Rotary` makes: first half and second half alternate."""
+        return Loop(base, (heads, head_dim // 2, 2), (head_dim, 1, head_dim // 2))
+
+    def sink_fields(self, sink: str, taker: ir.Node | None) -> Fields:
+        """What the sink needs to know."""
+        if taker is None:
+            return {}
+        if sink in ("key", "value"):
+            return {"cache_base": self.cache_base(taker)}
+        assert isinstance(taker.op, ir.Sample)
+        return {"sample_shift": taker.op.shift}
+
+    def share(self, value: str, source: Layout) -> None:
+        """Copies from memory to every other sink that wants `value`."""
+        outputs = {self.root[name] for name in self.graph.outputs.values()}
+        if not self.graph.vocabulary and value in outputs:
+            fields = {"head": HEADS.index("copy")} | self.walk("a", source.loop())
+            count = source.loop().length
+            self.emit((f"{value} output",), fields, Loop(0, (count,), (1,)), "output")
+        for node, _ in self.consumers(value):
+            if isinstance(node.op, ir.Sample):
+                fields = {"head": HEADS.index("copy")} | self.walk("a", source.loop())
+                fields |= self.sink_fields("sample", node)
+                count = source.loop().length
+                self.emit((node.name,), fields, Loop(0, (count,), (1,)), "sample")
+
+    def store_cache(self, node: ir.Node) -> None:
+        """Copies of keys and values that other nodes read too."""
+        for place, sink in ((1, "key"), (2, "value")):
+            value = self.root[node.inputs[place]]
+            if value in self.layouts:
+                assert isinstance(node.op, ir.Attention)
+                loop = self.layouts[value].loop()
+                if sink == "key" and self.is_interleaved(node):
+                    loop = self.interleave(loop.base, node.op.kv_heads, node.op.head_dim)
+                fields = {"head": HEADS.index("copy")} | self.walk("a", loop)
+                fields |= self.sink_fields(sink, node)
+                count = Loop(0, (loop.length,), (1,))
+                self.emit((f"{node.name} {sink}",), fields, count, sink)
+
+    def is_interleaved(self, node: ir.Node) -> bool:
+        """Whether the keys of an attention node arrive in the order of `Rotary`."""
+        value = self.root[node.inputs[1]]
+        maker = next((c for c in self.chains if c.value == value), None)
+        return maker is not None and maker.head is not None and isinstance(maker.head.op, ir.Rotary)
+
+    def head_fields(self, head: ir.Node) -> tuple[Fields, tuple[int, int] | None]:
+        """Fields of a head unit; and heads × head_dim if its results come interleaved."""
+        op = head.op
+        fields = self.bounds("head", head)
+        match op:
+            case ir.Embedding():
+                table, row = self.images.embedding(op)
+                fields |= {
+                    "head": HEADS.index("embedding"), "table_base": table, "embedding_row": row,
+                    "columns": self.graph.constants[op.table].data.shape[1],
+                    "by_position": int(self.kind(head.inputs[0]) == "position"),
+                    "head_shift": op.shift,
+                }  # fmt: skip
+            case ir.ConstMatVec():
+                fields |= self.matvec_fields(op)
+                groups = -(-fields["rows"] // self.lanes)
+                fields |= self.walk("a", self.layout(head.inputs[0]).loop().repeat(groups))
+            case ir.Norm():
+                size = self.graph.constants[op.gain].data.size
+                fields |= {
+                    "head": HEADS.index("norm"), "size": size, "center": int(op.center),
+                    "eps": op.eps, "fraction": op.fraction, "gain_base": self.images.norm(op),
+                    "head_shift": op.shift,
+                }  # fmt: skip
+                fields |= self.walk("a", self.layout(head.inputs[0]).loop().repeat(2))
+            case ir.Rotary():
+                base, half = self.layout(head.inputs[0]).base, op.head_dim // 2
+                for prefix, offset in (("a", 0), ("b", half)):
+                    loop = Loop(base + offset, (op.heads, half), (op.head_dim, 1))
+                    fields |= self.walk(prefix, loop)
+                fields |= {"head": HEADS.index("rotary"), "rotary_base": self.images.rotary(op)}
+                fields |= {"head_shift": op.shift}
+                return fields, (op.heads, op.head_dim)
+            case ir.Attention():
+                loop = self.layout(head.inputs[0]).loop()
+                if self.is_interleaved(head):
+                    loop = self.interleave(loop.base, op.heads, op.head_dim)
+                fields |= self.walk("a", loop) | {
+                    "head": HEADS.index("attend"), "cache_base": self.cache_base(head),
+                    "score_multiplier": op.score.multiplier, "score_shift": op.score.shift,
+                    "head_shift": op.shift,
+                }  # fmt: skip
+            case _:
+                raise UnsupportedError(f"no unit computes {type(op).__name__} (node {head.name})")
+        return fields, None
+
+    def matvec_fields(self, op: ir.ConstMatVec | ir.Conv2d) -> Fields:
+        """Fields of one constant product, without its operand."""
+        weight, row = self.images.matvec(op)
+        tensor = self.graph.constants[op.weight].data
+        return {
+            "head": HEADS.index("matvec"), "weight_base": weight, "row_base": row,
+            "last_column": tensor[0].size - 1, "rows": len(tensor), "head_shift": op.shift,
+        }  # fmt: skip
+
+    def kind(self, name: str) -> str:
+        """Kind of a graph input."""
+        return next(item.kind for item in self.graph.inputs if item.name == name)
+
+    def emit_windows(
+        self, chain: Chain, names: tuple[str, ...], tail: Fields, target: Layout
+    ) -> None:
+        """One instruction per output pixel of a convolution or a pooling."""
+        head = chain.head
+        assert head is not None
+        assert isinstance(head.op, ir.Conv2d | ir.MaxPool2d)
+        source = self.layout(head.inputs[0])
+        channels, height, width = head.value.shape
+        if isinstance(head.op, ir.Conv2d):
+            kernel = self.graph.constants[head.op.weight].data.shape[2:]
+            padding = head.op.padding
+            groups = -(-channels // self.lanes)
+            fields = self.matvec_fields(head.op) | self.bounds("head", head)
+        else:
+            kernel, padding, groups = head.op.kernel, (0, 0), 1
+            window = kernel[0] * kernel[1]
+            fields = {"head": HEADS.index("pool"), "pool_last": window - 1}
+        for row in range(height):
+            for column in range(width):
+                at = (
+                    row * head.op.stride[0] - padding[0],
+                    column * head.op.stride[1] - padding[1],
+                )
+                loop = source.window(*at, kernel).repeat(groups)
+                pixel = fields | self.walk("a", loop) | tail
+                pixel |= self.second(chain, lambda lay, r=row, c=column: lay.pixel(r, c))
+                self.emit(names, pixel, target.pixel(row, column), "memory")
+
+    def finish(self) -> Program:
+        """Mark the last instruction, and where a step that draws no token ends."""
+        last = len(self.instructions) - 1
+        marked = []
+        for index, instruction in enumerate(self.instructions):
+            stop = bool(self.graph.vocabulary) and index == self.state_written
+            flags = {"final": int(index == last), "prefill_stop": int(stop)}
+            marked.append(Instruction(instruction.nodes, instruction.fields | flags))
+        return assemble(marked)
+
+
+def schedule(graph: ir.IntegerGraph, images: Images, lanes: int) -> Schedule:
+    """Schedule one step of `graph`; the ROM pieces it uses are placed in `images`.
+
+    Raises
+    ------
+    UnsupportedError
+        If a node, or a combination of nodes, has no unit.
+    """
+    return _Scheduler(graph, images, lanes, group(graph), roots(graph)).run()

@@ -1,0 +1,163 @@
+"""Sizes of the units, and the units themselves, for one graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from amaranth.lib import wiring
+
+from rtl_gen.blocks.add import Add
+from rtl_gen.blocks.attention import Attention
+from rtl_gen.blocks.const_matvec import ConstMatVec
+from rtl_gen.blocks.embedding import Embedding
+from rtl_gen.blocks.lookup import Lookup
+from rtl_gen.blocks.max_pool import MaxPool
+from rtl_gen.blocks.mul import Mul
+from rtl_gen.blocks.norm import Norm
+from rtl_gen.blocks.rotary import Rotary
+from rtl_gen.blocks.sample import Sample
+from rtl_gen.errors import UnsupportedError
+from rtl_gen.images import Images
+from rtl_gen.ir import integer as ir
+from rtl_gen.ir.types import IntType
+from rtl_gen.program import DATA_FIELDS, Program
+
+STREAM_LIMIT = 16
+"""Widest element of a stream."""
+
+
+def signed_width(type_: IntType) -> int:
+    """Width of the signed type that holds `type_`."""
+    return type_.width + (not type_.signed)
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Signed widths of a chip's data.
+
+    They follow from the types of the graph; from the weights' values only where a bias is wider
+    than its accumulator, so that new weights keep the hardware.
+    """
+
+    stream: int
+    x: int
+    weight: int
+    acc: int
+    bias: int
+    norm_bias: int
+    table: int
+
+
+def _constant_width(graph: ir.IntegerGraph, names: list[str]) -> int:
+    return max((signed_width(graph.constants[name].type) for name in names), default=1)
+
+
+def widths(graph: ir.IntegerGraph) -> Widths:
+    """Sizes for `graph`.
+
+    Raises
+    ------
+    UnsupportedError
+        If a value is wider than a stream.
+    """
+    numeric = {item.name: item.value for item in graph.inputs if item.kind == "frame"}
+    numeric |= {n.name: n.value for n in graph.nodes if not isinstance(n.op, ir.Sample)}
+    for name, value in numeric.items():
+        if signed_width(value.type) > STREAM_LIMIT:
+            raise UnsupportedError(f"value {name} is {value.type}; a stream holds i{STREAM_LIMIT}")
+    products = [n for n in graph.nodes if isinstance(n.op, ir.ConstMatVec | ir.Conv2d)]
+    x = max((signed_width(numeric[n.inputs[0]].type) for n in products), default=1)
+    acc = 1
+    for node in products:
+        weight = graph.constants[node.op.weight]
+        columns = weight.data[0].size
+        here = signed_width(weight.type) + signed_width(numeric[node.inputs[0]].type) - 1
+        acc = max(acc, here + (columns - 1).bit_length())
+    biases = [n.op.bias for n in products if n.op.bias is not None]
+    norm_biases = [n.op.bias for n in graph.nodes if isinstance(n.op, ir.Norm) and n.op.bias]
+    return Widths(
+        stream=max(signed_width(value.type) for value in numeric.values()),
+        x=x,
+        weight=_constant_width(graph, [n.op.weight for n in products]),
+        acc=acc,
+        bias=max(acc, _constant_width(graph, biases)) if biases else 1,
+        norm_bias=max(32, _constant_width(graph, norm_biases)) if norm_biases else 1,
+        table=_constant_width(
+            graph, [n.op.table for n in graph.nodes if isinstance(n.op, ir.Embedding)]
+        ),
+    )
+
+
+def _one_attention(graph: ir.IntegerGraph) -> tuple[ir.Attention, int]:
+    """The shape shared by all attention nodes, and how many there are."""
+    ops = [n.op for n in graph.nodes if isinstance(n.op, ir.Attention)]
+    shapes = {(op.heads, op.kv_heads, op.head_dim, op.context) for op in ops}
+    if len(shapes) > 1:
+        raise UnsupportedError(f"layers with different attention shapes: {sorted(shapes)}")
+    return ops[0], len(ops)
+
+
+def _one_half(graph: ir.IntegerGraph) -> int:
+    halves = {n.op.head_dim // 2 for n in graph.nodes if isinstance(n.op, ir.Rotary)}
+    if len(halves) > 1:
+        raise UnsupportedError(f"rotary embeddings of different head sizes: {sorted(halves)}")
+    return halves.pop()
+
+
+def build(
+    graph: ir.IntegerGraph, sizes: Widths, program: Program, images: Images, lanes: int
+) -> dict[str, wiring.Component]:
+    """Units that the program uses, by name.
+
+    Raises
+    ------
+    UnsupportedError
+        If layers differ in a way that one shared unit cannot serve.
+    """
+    ops = [node.op for node in graph.nodes]
+    depth = {name: len(image.words) for name, image in images.roms.items()}
+    peak = {
+        name: max((i.fields[name] for i in program.instructions if name in i.fields), default=1)
+        for name in program.fields
+    }
+    units: dict[str, wiring.Component] = {}
+    if any(isinstance(op, ir.ConstMatVec | ir.Conv2d) for op in ops):
+        units["matvec"] = ConstMatVec(
+            lanes=lanes, x_width=sizes.x, weight_width=sizes.weight, acc_width=sizes.acc,
+            bias_width=sizes.bias, width=sizes.stream, weight_depth=depth["matvec_weight"],
+            row_depth=depth["matvec_row"], max_columns=peak["last_column"] + 1,
+            max_rows=peak["rows"],
+        )  # fmt: skip
+    if any(isinstance(op, ir.Embedding) for op in ops):
+        units["embedding"] = Embedding(
+            table_width=sizes.table, width=sizes.stream, table_depth=depth["embedding_table"],
+            row_depth=depth["embedding_row"], max_columns=peak["columns"],
+            index_bits=max((graph.vocabulary - 1).bit_length(), (graph.context - 1).bit_length()),
+        )  # fmt: skip
+    if any(isinstance(op, ir.Norm) for op in ops):
+        units["norm"] = Norm(
+            width=sizes.stream, max_size=peak["size"], depth=depth["norm_gain"],
+            bias_width=sizes.norm_bias, eps_width=DATA_FIELDS["eps"],
+        )  # fmt: skip
+    if any(isinstance(op, ir.Rotary) for op in ops):
+        units["rotary"] = Rotary(
+            half=_one_half(graph), depth=depth["rotary"], context=graph.context,
+            width=sizes.stream,
+        )  # fmt: skip
+    if any(isinstance(op, ir.Attention) for op in ops):
+        op, layers = _one_attention(graph)
+        units["attention"] = Attention(
+            heads=op.heads, kv_heads=op.kv_heads, head_dim=op.head_dim, context=op.context,
+            layers=layers, width=sizes.stream,
+        )  # fmt: skip
+    if any(isinstance(op, ir.MaxPool2d) for op in ops):
+        units["pool"] = MaxPool(width=sizes.stream, max_window=peak["pool_last"] + 1)
+    if any(isinstance(op, ir.Lookup) for op in ops):
+        units["lookup"] = Lookup(depth=depth["lookup"], width=sizes.stream)
+    if any(isinstance(op, ir.Mul) for op in ops):
+        units["mul"] = Mul(width=sizes.stream)
+    if any(isinstance(op, ir.Add) for op in ops):
+        units["add"] = Add(width=sizes.stream)
+    if any(isinstance(op, ir.Sample) for op in ops):
+        units["sample"] = Sample(width=sizes.stream, vocabulary=graph.vocabulary)
+    return units
