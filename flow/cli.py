@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from flow import __version__, commands
-from rtl_gen.errors import FlowError
+from rtl_gen.errors import FlowError, ToolNotFoundError
 
 EPILOG = """\
 examples:
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"intaglio {__version__}")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda item: item.name):
-        importlib.import_module(f"flow.commands.{module.name}").add_parser(subparsers)
+        _add(module.name, subparsers)
     return top
 
 
@@ -70,6 +70,27 @@ def main(argv: Sequence[str] | None = None) -> int:
               file=sys.stderr)  # fmt: skip
         return 2
     return status
+
+
+def _add(name: str, subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands of one module; one whose packages are absent says so when it is used."""
+    try:
+        module = importlib.import_module(f"flow.commands.{name}")
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing.partition(".")[0] in {"flow", "rtl_gen"}:
+            raise
+
+        def explain(_: argparse.Namespace) -> int:
+            raise ToolNotFoundError(
+                f"`intaglio {name}` needs the Python package {missing!r}: install it with "
+                "`pip install -e .`; `intaglio doctor` shows what else is missing"
+            )
+
+        parser = subparsers.add_parser(name, help=f"(needs the Python package {missing!r})")
+        parser.set_defaults(run=explain)
+    else:
+        module.add_parser(subparsers)
 
 
 if __name__ == "__main__":

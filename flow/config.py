@@ -41,6 +41,7 @@ class Quantize:
 
     weights: Mapping[str, str]
     activation_bits: int
+    activations: Mapping[str, int]
     solver: str
     loss_increase: float
 

@@ -30,9 +30,10 @@ def tree(folder: Path, paths: Iterable[Path]) -> str:
 
 @cache
 def sources(*packages: str) -> str:
-    """Digest of the Python sources of `packages`, folders or files below the repository root."""
+    """Digest of the program text in `packages`, folders or files below the repository root."""
     paths: list[Path] = []
     for package in packages:
         path = ROOT / package
-        paths += path.rglob("*.py") if path.is_dir() else [path]
+        inside = path.rglob("*.*") if path.is_dir() else [path]
+        paths += (item for item in inside if item.suffix != ".pyc" and item.is_file())
     return tree(ROOT, paths)

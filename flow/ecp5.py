@@ -92,11 +92,15 @@ def by_unit(modules: Mapping[str, Mapping[str, int]], top: str) -> dict[str, Res
     return units
 
 
-def check_fit(units: Mapping[str, Resources], device: str, where: str) -> Resources:
-    """Give the total of `units` if `device` holds it.
+def check_fit(total: Resources, units: Mapping[str, Resources], device: str, where: str) -> None:
+    """Refuse a design that `device` does not hold.
 
     Parameters
     ----------
+    total : Resources
+        Of the whole design.
+    units : mapping of str to Resources
+        Of its parts, to name the largest.
     where : str
         File of the target, for the message.
 
@@ -106,11 +110,10 @@ def check_fit(units: Mapping[str, Resources], device: str, where: str) -> Resour
         Naming every resource that is short, by how much, the units that take most of it, and the
         smallest device that would do.
     """
-    total = sum(units.values(), Resources())
     room = CAPACITY[device]
     short = [name for name in NAMES if getattr(total, name) > getattr(room, name)]
     if not short:
-        return total
+        return
     lines = [f"{where}: the design does not fit {device}:"]
     for name in short:
         need, have = getattr(total, name), getattr(room, name)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,16 @@ def copy(source: Path, path: Path) -> bool:
     with replacing(path, size=source.stat().st_size) as temporary:
         shutil.copyfile(source, temporary)
     return True
+
+
+def write_folder(folder: Path, contents: Mapping[str, str]) -> None:
+    """Make `folder` hold exactly the files `contents` (name to text); equal ones stay untouched."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in contents:
+            path.unlink()
+    for name, text in contents.items():
+        write(folder / name, text)
 
 
 def same(a: Path, b: Path) -> bool:

@@ -44,6 +44,7 @@ read_verilog stub.v
 blackbox chip
 read_verilog -sv top.v
 synth_ecp5 -top top
+tee -q -o board.json stat -json
 delete =chip
 read_json netlist.json
 hierarchy -check -top top
@@ -53,7 +54,7 @@ setattr -unset src *
 setattr -mod -unset src *
 check -assert
 tee -q -o stat.json stat -json
-write_json top.json
+write_json -selected top.json
 """
 
 
@@ -90,7 +91,9 @@ def synthesize_chip(chip: Path, rom: Path) -> Job:
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:
     """Map the board wrapper ``top`` and link it with the mapped chip, flattened."""
     return _job(
-        _BOARD, {"top.v": top, "netlist.json": netlist, "stub.v": stub}, ("top.json", "stat.json")
+        _BOARD,
+        {"top.v": top, "netlist.json": netlist, "stub.v": stub},
+        ("top.json", "stat.json", "board.json"),
     )
 
 

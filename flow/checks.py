@@ -1,0 +1,78 @@
+"""Verdicts on metrics: measuring is elsewhere, judging is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One verdict.
+
+    Parameters
+    ----------
+    name : str
+        Short name, e.g. ``timing``.
+    ok : bool
+        Whether the chip passes.
+    detail : str
+        What was found and what was asked for.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def judge(metrics: Mapping[str, Any]) -> tuple[Check, ...]:
+    """Judge the content of a ``metrics.json``.
+
+    A number that a check needs and that is absent fails the check.
+    """
+    values = {name: item["value"] for name, item in metrics["metrics"].items()}
+    return (
+        _timing(values),
+        _equal(values, "rtl", "RTL"),
+        _equal(values, "netlist", "netlist"),
+        _quality(values, metrics["conditions"]["loss_increase_bound"]),
+        _memories(metrics["memories"]),
+    )
+
+
+def _timing(values: Mapping[str, float]) -> Check:
+    slack = values.get("timing__setup__ws")
+    if slack is None:
+        return Check("timing", ok=False, detail="no timing was measured")
+    detail = (
+        f"{values['timing__fmax']:.1f} MHz reached, {values['clock__frequency']:g} MHz asked for, "
+        f"slack {slack:+.2f} ns"
+    )
+    return Check("timing", slack >= 0, detail)
+
+
+def _equal(values: Mapping[str, float], key: str, name: str) -> Check:
+    steps = values.get(f"verify__{key}__steps", 0)
+    mismatches = values.get(f"verify__{key}__mismatches")
+    if not steps or mismatches is None:
+        return Check(f"{name} equals golden", ok=False, detail="nothing was compared")
+    detail = f"{steps:g} outputs compared, {mismatches:g} differ"
+    return Check(f"{name} equals golden", mismatches == 0, detail)
+
+
+def _quality(values: Mapping[str, float], bound: float) -> Check:
+    increase = values.get("quality__loss_increase")
+    if increase is None:
+        return Check("quality", ok=False, detail="no loss was measured")
+    return Check("quality", increase <= bound, f"loss {increase:+.4f}, at most {bound:+g} accepted")
+
+
+def _memories(memories: list[Mapping[str, Any]]) -> Check:
+    wrong = [item["name"] for item in memories
+             if item["class"] not in {"constant", "adapter", "state"}]  # fmt: skip
+    if wrong:
+        return Check("memory classes", ok=False, detail=f"no class: {', '.join(wrong)}")
+    constant = sum(item["class"] == "constant" for item in memories)
+    detail = f"{constant} constant, {len(memories) - constant} state"
+    return Check("memory classes", bool(memories), detail)

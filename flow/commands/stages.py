@@ -1,0 +1,193 @@
+"""One sub-command per Snakemake rule; each line Snakemake shows can be repeated by hand."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from flow import checkpoint, checks, config, files, fpga, measure
+from flow.log import recorded
+from rtl_gen import plan
+from rtl_gen.errors import FlowError
+from rtl_gen.ir import serialize
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the stages."""
+    stage = _stage(
+        subparsers, "quantize", _quantize, "checkpoint to integer graph",
+        "quantize configs/models/names.yaml --folder results/names/quantize",
+    )  # fmt: skip
+    _files(stage, "config", "--folder")
+    stage.add_argument("--checkpoint", help="instead of the configured one")
+
+    stage = _stage(
+        subparsers, "rtl", _rtl, "integer graph to Verilog",
+        "rtl configs/models/names.yaml --graph results/names/quantize/graph.safetensors"
+        " --folder results/names/rtl",
+    )  # fmt: skip
+    _files(stage, "config", "--graph", "--folder")
+
+    stage = _stage(
+        subparsers, "verify", _verify, "compare simulated hardware with the golden model",
+        "verify configs/models/names.yaml --graph results/names/quantize/graph.safetensors"
+        " --manifest results/names/rtl/manifest.json --design results/names/rtl/chip.v"
+        " --metrics results/names/verify/metrics.json",
+    )  # fmt: skip
+    _files(stage, "config", "--graph", "--manifest", "--metrics")
+    stage.add_argument("--checkpoint", help="instead of the configured one")
+    source = stage.add_mutually_exclusive_group(required=True)
+    source.add_argument("--design", type=Path, help="chip.v")
+    source.add_argument("--netlist", type=Path, help="netlist.v")
+
+    stage = _stage(
+        subparsers, "synthesize", _synthesize, "Verilog to netlist",
+        "synthesize configs/targets/ulx3s_85f.yaml --chip results/names/rtl/chip.v"
+        " --manifest results/names/rtl/manifest.json --folder results/names/ulx3s_85f",
+    )  # fmt: skip
+    _files(stage, "config", "--chip", "--manifest", "--folder")
+
+    stage = _stage(
+        subparsers, "place", _place, "netlist to routed design",
+        "place configs/targets/ulx3s_85f.yaml --netlist results/names/ulx3s_85f/top.json"
+        " --cells results/names/ulx3s_85f/cells.json --seed 1"
+        " --folder results/names/ulx3s_85f/seed1",
+    )  # fmt: skip
+    _files(stage, "config", "--netlist", "--cells", "--folder")
+    stage.add_argument("--seed", type=int, default=1, help="seed of the placer (1)")
+
+    stage = _stage(
+        subparsers, "pack", _pack, "routed design to bitstream",
+        "pack configs/targets/ulx3s_85f.yaml --timing results/names/ulx3s_85f/seed1/timing.json"
+        " --folder results/names/ulx3s_85f",
+    )  # fmt: skip
+    _files(stage, "config", "--folder")
+    stage.add_argument("--timing", type=Path, nargs="+", required=True, metavar="FILE")
+
+    stage = _stage(
+        subparsers, "measure", _measure, "collect the metrics of a chip",
+        "measure configs/models/names.yaml configs/targets/ulx3s_85f.yaml …"
+        " (`snakemake -p` shows the whole line)",
+    )  # fmt: skip
+    _files(stage, "config", "target", "--quality", "--manifest", "--rtl", "--netlist", "--cells",
+           "--bitstream", "--metrics")  # fmt: skip
+    stage.add_argument("--timing", type=Path, nargs="+", required=True, metavar="FILE")
+
+    stage = _stage(
+        subparsers, "signoff", _signoff, "judge the metrics of a chip; exit 0 iff all checks pass",
+        "signoff results/names/ulx3s_85f/metrics.json"
+        " --verdict results/names/ulx3s_85f/signoff.json",
+    )  # fmt: skip
+    _files(stage, "metrics", "--verdict")
+
+
+def _stage(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Run,
+    title: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    stage = subparsers.add_parser(
+        name, help=f"stage: {title}", description=f"{title[0].upper()}{title[1:]}.",
+        epilog=f"example:\n  intaglio {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    stage.add_argument("--log", type=Path, metavar="FILE", help="write messages here, too")
+    stage.set_defaults(run=recorded(run))
+    return stage
+
+
+def _files(stage: argparse.ArgumentParser, *names: str) -> None:
+    for name in names:
+        if name.startswith("--"):
+            stage.add_argument(name, type=Path, required=True, metavar="PATH")
+        else:
+            stage.add_argument(name, type=Path, metavar=name.upper())
+
+
+def _quantize(args: argparse.Namespace) -> int:
+    from flow import quantize  # noqa: PLC0415  # other stages need none of what it imports
+
+    model = config.load_model(args.config)
+    path = checkpoint.locate(args.checkpoint or model.checkpoint)
+    quantize.run(model, path, args.folder)
+    return 0
+
+
+def _rtl(args: argparse.Namespace) -> int:
+    from rtl_gen import emit  # noqa: PLC0415  # Amaranth takes a second to import
+
+    graph = serialize.load(args.graph)
+    lanes = config.load_model(args.config).plan.lanes
+    emitted = emit.emit(graph, plan.choose(graph, lanes))
+    files.write(args.folder / "chip.v", emitted.verilog)
+    files.write_json(args.folder / "manifest.json", emitted.manifest)
+    files.write_folder(args.folder / "rom", {
+        name.removeprefix("rom/"): text for name, text in emitted.images.items()
+    })  # fmt: skip
+    return 0
+
+
+def _synthesize(args: argparse.Namespace) -> int:
+    from rtl_gen import board  # noqa: PLC0415  # Amaranth takes a second to import
+
+    target = config.load_target(args.config)
+    top = board.top(
+        files.read_json(args.manifest), clock_mhz=target.clock_mhz,
+        oscillator_mhz=target.oscillator_mhz, baud=target.baud,
+    )  # fmt: skip
+    fpga.synthesize(args.chip, top, target, args.folder, args.log or args.folder / "synthesize.log")
+    return 0
+
+
+def _place(args: argparse.Namespace) -> int:
+    fpga.place(
+        args.netlist, args.cells, config.load_target(args.config), str(args.config), args.seed,
+        args.folder, args.log or args.folder / "place.log",
+    )  # fmt: skip
+    return 0
+
+
+def _pack(args: argparse.Namespace) -> int:
+    fpga.pack(
+        [path.parent for path in args.timing], config.load_target(args.config), args.folder,
+        args.log or args.folder / "pack.log",
+    )  # fmt: skip
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> int:
+    metrics = measure.collect(
+        config.load_model(args.config),
+        config.load_target(args.target),
+        quality=files.read_json(args.quality),
+        manifest=files.read_json(args.manifest),
+        rtl=files.read_json(args.rtl),
+        netlist=files.read_json(args.netlist),
+        cells=files.read_json(args.cells),
+        timings=[files.read_json(path) for path in args.timing],
+        bitstream=files.read_json(args.bitstream),
+    )
+    files.write_json(args.metrics, metrics)
+    return 0
+
+
+def _signoff(args: argparse.Namespace) -> int:
+    verdicts = checks.judge(files.read_json(args.metrics))
+    for check in verdicts:
+        print(f"{'pass' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+    failed = [check.name for check in verdicts if not check.ok]
+    if failed:
+        raise FlowError(f"{args.metrics}: failed checks: {', '.join(failed)}; the report page "
+                        f"{args.metrics.with_name('report.html')} shows the numbers")  # fmt: skip
+    files.write_json(args.verdict, [asdict(check) for check in verdicts])
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    raise NotImplementedError

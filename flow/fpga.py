@@ -1,0 +1,150 @@
+"""The FPGA stages: Verilog to netlist, netlist to routed design, routed design to bitstream."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from flow import ecp5, files
+from flow.config import TargetConfig
+from flow.tools import base, ecppack, nextpnr_ecp5, yosys
+from rtl_gen.errors import FlowError
+
+CELLS = "cells.json"
+TIMING = "timing.json"
+
+
+def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Path) -> None:
+    """Map the chip, then its board wrapper, to cells of the target.
+
+    Parameters
+    ----------
+    chip : Path
+        ``chip.v``, with the images it reads in ``rom/`` beside it.
+    top : str
+        Verilog text of the board wrapper.
+    folder : Path
+        Receives ``netlist.json`` and ``netlist.v`` (module ``chip``, hierarchical), ``top.v``,
+        ``top.json`` (the board, flattened) and ``cells.json`` (resources by unit).
+
+    Raises
+    ------
+    ToolError, ToolNotFoundError
+        If Yosys fails or is absent.
+    """
+    files.write(folder / "top.v", top)
+    jobs = folder / "synthesis"
+    base.run(
+        yosys.synthesize_chip(chip, chip.parent / "rom"), jobs / "chip", log.with_suffix(".chip"),
+        progress=yosys.progress,
+    )  # fmt: skip
+    base.run(
+        yosys.link_board(folder / "top.v", jobs / "chip/netlist.json", jobs / "chip/stub.v"),
+        jobs / "board", log.with_suffix(".board"), progress=yosys.progress,
+    )  # fmt: skip
+    modules = yosys.metrics((jobs / "chip/stat.json").read_text())
+    wrapper = yosys.metrics((jobs / "board/board.json").read_text())["top"]
+    linked = yosys.metrics((jobs / "board/stat.json").read_text())["top"]
+    units = {**ecp5.by_unit(modules, "chip"), "board": ecp5.of_cells(wrapper)}
+    total = ecp5.of_cells(linked)
+    for name in ("netlist.json", "netlist.v"):
+        files.copy(jobs / "chip" / name, folder / name)
+    files.copy(jobs / "board/top.json", folder / "top.json")
+    files.write_json(
+        folder / CELLS,
+        {
+            "device": target.device,
+            "yosys": yosys.version(),
+            "cells": sum(linked.values()),
+            "types": linked,
+            "total": asdict(total),
+            "units": {name: asdict(item) for name, item in units.items()},
+        },
+    )
+    files.write(log, "".join(
+        f"== {part}\n{log.with_suffix(f'.{part}').read_text(errors='replace')}"
+        for part in ("chip", "board")
+    ))  # fmt: skip
+    for part in ("chip", "board"):
+        log.with_suffix(f".{part}").unlink()
+    room = ecp5.CAPACITY[target.device]
+    amounts = ", ".join(
+        f"{getattr(total, name)} of {getattr(room, name)} {ecp5.LABELS[name]}"
+        for name in ecp5.NAMES
+    )
+    print(f"  synthesized for {target.device}: {amounts}", file=sys.stderr)
+
+
+def place(
+    netlist: Path, cells: Path, target: TargetConfig, where: str, seed: int, folder: Path, log: Path
+) -> None:
+    """Place and route the board once.
+
+    Parameters
+    ----------
+    netlist, cells : Path
+        ``top.json`` and ``cells.json`` of `synthesize`.
+    where : str
+        File of the target, for messages.
+    folder : Path
+        Receives ``top.config`` and ``timing.json``.
+
+    Raises
+    ------
+    TargetError
+        If the design does not fit the device; place and route is not started.
+    ToolError, ToolNotFoundError
+        If nextpnr fails or is absent.
+    """
+    content = files.read_json(cells)
+    units = {name: ecp5.Resources(**item) for name, item in content["units"].items()}
+    ecp5.check_fit(ecp5.Resources(**content["total"]), units, target.device, where)
+    job = nextpnr_ecp5.place(
+        netlist, target.pins, device=target.device, package=target.package, speed=target.speed,
+        clock_mhz=target.clock_mhz, seed=seed,
+    )  # fmt: skip
+    base.run(job, folder / "job", log, progress=nextpnr_ecp5.progress)
+    timing = nextpnr_ecp5.metrics(
+        (folder / "job/report.json").read_text(), clock_mhz=target.clock_mhz
+    )
+    files.copy(folder / "job/top.config", folder / "top.config")
+    files.write_json(
+        folder / TIMING,
+        {"seed": seed, "nextpnr": job.version, "clock_mhz": target.clock_mhz, **asdict(timing)},
+    )
+    print(
+        f"  seed {seed}: {timing.fmax_mhz:.1f} MHz, {target.clock_mhz:g} MHz asked for, "
+        f"slack {timing.slack_ns:+.2f} ns",
+        file=sys.stderr,
+    )
+
+
+def pack(runs: Sequence[Path], target: TargetConfig, folder: Path, log: Path) -> None:
+    """Make the bitstream of the fastest of the place-and-route `runs` (folders).
+
+    `folder` receives ``chip.bit`` and ``bitstream.json``, which names the seed. Of equally fast
+    runs the first is taken.
+
+    Raises
+    ------
+    FlowError
+        If there is no run.
+    ToolError, ToolNotFoundError
+        If ecppack fails or is absent.
+    """
+    if not runs:
+        raise FlowError("pack: give the folder of at least one place-and-route run")
+    timings = [files.read_json(run / TIMING) for run in runs]
+    best = max(range(len(runs)), key=lambda i: (timings[i]["fmax_mhz"], -i))
+    job = ecppack.pack(runs[best] / "top.config", idcode=ecp5.IDCODE[target.device])
+    base.run(job, folder / "pack", log)
+    size = ecppack.metrics((folder / "pack/chip.bit").read_bytes())
+    files.copy(folder / "pack/chip.bit", folder / "chip.bit")
+    files.write_json(
+        folder / "bitstream.json",
+        {"seed": timings[best]["seed"], "bytes": size, "ecppack": job.version},
+    )
+    print(f"  bitstream of seed {timings[best]['seed']}: {folder / 'chip.bit'}, {size} bytes",
+          file=sys.stderr)  # fmt: skip

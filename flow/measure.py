@@ -1,0 +1,126 @@
+"""Collect what the stages measured into the ``metrics.json`` of one chip."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from flow import __version__, checks, ecp5
+from flow.config import ModelConfig, TargetConfig
+from flow.metrics import record
+
+_QUALITY = "quality__"
+
+
+def collect(
+    model: ModelConfig,
+    target: TargetConfig,
+    *,
+    quality: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    rtl: Mapping[str, Any],
+    netlist: Mapping[str, Any],
+    cells: Mapping[str, Any],
+    timings: Sequence[Mapping[str, Any]],
+    bitstream: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Give the content of ``metrics.json``: deterministic, with no date and no path of a machine.
+
+    Parameters
+    ----------
+    quality, manifest, rtl, netlist, cells, bitstream : mapping
+        Contents of the JSON files of the stages.
+    timings : sequence of mapping
+        ``timing.json`` of every seed.
+    """
+    chosen = next(item for item in timings if item["seed"] == bitstream["seed"])
+    total = ecp5.Resources(**cells["total"])
+    room = ecp5.CAPACITY[target.device]
+    memories = manifest["memories"]
+    cycles = rtl["cycles"]
+    rate = {"step__rate__fmax": chosen["fmax_mhz"], "step__rate__clock": chosen["clock_mhz"]}
+    values: dict[str, float | int | None] = {
+        "design__instance__count": cells["cells"],
+        **{f"fpga__{name}__count": getattr(total, name) for name in ecp5.NAMES},
+        **{
+            f"fpga__{name}__utilization": 100 * getattr(total, name) / getattr(room, name)
+            for name in ecp5.NAMES
+        },
+        "timing__fmax": chosen["fmax_mhz"],
+        "timing__setup__ws": chosen["slack_ns"],
+        "clock__frequency": chosen["clock_mhz"],
+        "step__cycles__first": cycles["first"],
+        "step__cycles__average": cycles["average"],
+        "step__cycles__longest": cycles["longest"],
+        **{name: 1e6 * clock / cycles["average"] for name, clock in rate.items()},
+        "memory__constant__bits": _bits(memories, "constant"),
+        "memory__state__bits": _bits(memories, "state"),
+        "bitstream__size": bitstream["bytes"],
+        **{f"{_QUALITY}{name}": value for name, value in quality["quality"].items()},
+        "verify__rtl__steps": rtl["compared"],
+        "verify__rtl__mismatches": rtl["mismatches"],
+        "verify__netlist__steps": netlist["compared"],
+        "verify__netlist__mismatches": netlist["mismatches"],
+    }
+    result: dict[str, Any] = {
+        "model": model.name,
+        "target": target.name,
+        "title": model.title,
+        "architecture": manifest["architecture"],
+        "kind": manifest["kind"],
+        "metrics": record(values),
+        "conditions": _conditions(model, target, manifest, chosen),
+        "units": cells["units"],
+        "capacity": asdict(room),
+        "seeds": [{key: item[key] for key in ("seed", "fmax_mhz", "slack_ns")} for item in timings],
+        "critical_path": chosen["path"],
+        "cycles_by_position": cycles["by_position"],
+        "memories": memories,
+        "samples": quality["samples"],
+        "tools": _tools(cells, chosen, bitstream, rtl),
+    }
+    return {**result, "checks": [asdict(check) for check in checks.judge(result)]}
+
+
+def _conditions(
+    model: ModelConfig, target: TargetConfig, manifest: Mapping[str, Any], timing: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "device": target.device,
+        "package": target.package,
+        "speed": target.speed,
+        "board": target.board,
+        "clock_mhz": target.clock_mhz,
+        "seed": timing["seed"],
+        "identity": manifest["identity"],
+        "origin": manifest["origin"],
+        "plan": manifest["plan"],
+        "weights": model.quantize.weights,
+        "activation_bits": model.quantize.activation_bits,
+        "solver": model.quantize.solver,
+        "loss_increase_bound": model.quantize.loss_increase,
+        "context": manifest.get("context"),
+        "vocabulary": manifest.get("vocabulary"),
+    }
+
+
+def _tools(
+    cells: Mapping[str, Any],
+    timing: Mapping[str, Any],
+    bitstream: Mapping[str, Any],
+    rtl: Mapping[str, Any],
+) -> dict[str, str]:
+    return {
+        "Intaglio": __version__,
+        "Amaranth": importlib.metadata.version("amaranth"),
+        "Yosys": cells["yosys"],
+        "nextpnr-ecp5": timing["nextpnr"],
+        "ecppack": bitstream["ecppack"],
+        "simulator": rtl["simulator"],
+    }
+
+
+def _bits(memories: Sequence[Mapping[str, Any]], kind: str) -> int:
+    return sum(item["width"] * item["depth"] for item in memories if item["class"] == kind)

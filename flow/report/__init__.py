@@ -1,0 +1,1 @@
+"""Reports: one page a chip, one table over chips."""

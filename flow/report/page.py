@@ -1,0 +1,125 @@
+"""The HTML page of one chip: self-contained, readable in light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from flow import ecp5
+from flow.metrics import METRICS
+from flow.report import svg
+
+TEMPLATES = Path(__file__).parent
+
+_HEADLINES = (
+    ("step__rate__fmax", "{:,.0f}", "per second", "at the highest clock"),
+    ("step__cycles__average", "{:,.0f}", "cycles", "average step"),
+    ("timing__fmax", "{:.1f}", "MHz", "highest clock"),
+    ("fpga__lut__count", "{:,.0f}", "LUT4", "{lut:.1f} % of the device"),
+    ("quality__loss_increase", "{:+.4f}", "nats", "loss added by the integers"),
+)
+_STEPS = 40
+_UNITS = 24
+
+
+def render(metrics: Mapping[str, Any]) -> str:
+    """Give the page for the content of a ``metrics.json``."""
+    values = {name: item["value"] for name, item in metrics["metrics"].items()}
+    seeds = [(f"seed {item['seed']}", item["fmax_mhz"]) for item in metrics["seeds"]]
+    cycles = metrics["cycles_by_position"]
+    return _template("page.html.j2").render(
+        chip=metrics,
+        noun="token" if metrics["kind"] == "token" else "frame",
+        passed=all(check["ok"] for check in metrics["checks"]),
+        headlines=_headlines(values),
+        rows=[
+            (METRICS[name], _number(item["value"]), name)
+            for name, item in metrics["metrics"].items()
+        ],
+        units=_units(metrics),
+        labels=ecp5.LABELS,
+        utilization=[
+            (
+                ecp5.LABELS[name],
+                values[f"fpga__{name}__count"],
+                metrics["capacity"][name],
+                values[f"fpga__{name}__utilization"],
+            )
+            for name in ecp5.NAMES
+        ],
+        area=_area(metrics),
+        cycles=svg.line(cycles, "position", "cycles") if len(cycles) > 1 else "",
+        seeds=svg.dots(seeds, values["clock__frequency"], "MHz") if len(seeds) > 1 else "",
+        path=_path(metrics["critical_path"]),
+        memories=_memories(metrics["memories"]),
+    )
+
+
+def table(chips: list[dict[str, Any]], columns: list[tuple[str, str]]) -> str:
+    """Give an HTML table over chips; `columns` are (key, title)."""
+    return _template("table.html.j2").render(chips=chips, columns=columns)
+
+
+def _headlines(values: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    share = {"lut": values.get("fpga__lut__utilization", 0)}
+    return [
+        (form.format(values[name]), unit, text.format(**share))
+        for name, form, unit, text in _HEADLINES
+        if name in values
+    ]
+
+
+def _units(metrics: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
+    units = [(_unit(name), item) for name, item in metrics["units"].items()]
+    return sorted(units, key=lambda item: (-item[1]["lut"], item[0]))
+
+
+def _unit(name: str) -> str:
+    return name.removeprefix("chip.") if name else "control"
+
+
+def _area(metrics: Mapping[str, Any]) -> str:
+    rows = [(name, {"lut": item["lut"], "ff": item["ff"]}) for name, item in _units(metrics)]
+    return svg.bars(rows[:_UNITS], ("lut", "ff"))
+
+
+def _path(steps: list[tuple[str, str, float]]) -> list[tuple[str, str, float, float]]:
+    """Critical path with running time, consecutive steps without delay left out."""
+    total, rows = 0.0, []
+    for kind, where, delay in steps:
+        total += delay
+        if delay > 0:
+            rows.append((kind, where, delay, total))
+    return rows[:_STEPS]
+
+
+def _memories(memories: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Memories by class and size, equal shapes together."""
+    groups: dict[tuple[str, int, int], list[str]] = {}
+    for item in memories:
+        groups.setdefault((item["class"], item["width"], item["depth"]), []).append(item["name"])
+    rows = [
+        {"class": kind, "width": width, "depth": depth, "names": names,
+         "bits": width * depth * len(names)}
+        for (kind, width, depth), names in groups.items()
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: (row["class"], -row["bits"]))
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int) or (value == int(value) and abs(value) >= 100):
+        return f"{value:,.0f}"
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+@cache
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    return environment.get_template(name)

@@ -1,0 +1,68 @@
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from flow import workflow as intaglio
+from rtl_gen.errors import FlowError
+
+# Shell lines say `python`: the one that runs Snakemake.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def said_plainly(function, *args, **kwargs):
+    """Result of `function`; an error of the input becomes Snakemake's, without a traceback."""
+    try:
+        return function(*args, **kwargs)
+    except FlowError as error:
+        raise WorkflowError(str(error)) from None
+
+
+WORKFLOW = said_plainly(intaglio.load, config)
+
+
+def of_model(method, *args):
+    """Params function: `method` of the workflow for the model of a job."""
+    return lambda wildcards: said_plainly(
+        getattr(WORKFLOW, method), wildcards.model, *args
+    )
+
+
+def of_target(method, *args):
+    """Params function: `method` of the workflow for the target of a job."""
+    return lambda wildcards: said_plainly(
+        getattr(WORKFLOW, method), wildcards.target, *args
+    )
+
+
+def over_runs(pattern):
+    """Files named by `pattern`, one for each run of the configuration."""
+    models = [model for model, _ in WORKFLOW.runs.runs]
+    targets = [target for _, target in WORKFLOW.runs.runs]
+    return sorted(set(expand(pattern, zip, model=models, target=targets)))
+
+
+def over_seeds(pattern):
+    """Input function: files named by `pattern`, one for each seed of place and route."""
+    return lambda wildcards: expand(
+        pattern,
+        model=wildcards.model,
+        target=wildcards.target,
+        seed=said_plainly(WORKFLOW.seeds, wildcards.target),
+    )
+
+
+wildcard_constraints:
+    model="[a-z][a-z0-9_]*",
+    target="[a-z][a-z0-9_]*",
+    seed="[0-9]+",
+
+
+onstart:
+    HELD = said_plainly(intaglio.hold)
+
+
+onsuccess:
+    for page in sorted(Path("results").glob("*/*/report.html")):
+        print(f"report: {page}", file=sys.stderr)

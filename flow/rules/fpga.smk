@@ -1,0 +1,77 @@
+rule synthesize_chip:
+    message:
+        "{wildcards.model} on {wildcards.target}: synthesizing"
+    input:
+        config=ancient("configs/targets/{target}.yaml"),
+        chip=rules.generate_rtl.output.chip,
+        manifest=rules.generate_rtl.output.manifest,
+        rom=rules.generate_rtl.output.rom,
+    output:
+        netlist=update("results/{model}/{target}/netlist.json"),
+        verilog=update("results/{model}/{target}/netlist.v"),
+        wrapper=update("results/{model}/{target}/top.v"),
+        board=update("results/{model}/{target}/top.json"),
+        cells=update("results/{model}/{target}/cells.json"),
+    params:
+        settings=of_target(
+            "target_settings", "device", "oscillator_mhz", "clock_mhz", "baud"
+        ),
+        sources=intaglio.sources("synthesize"),
+        tools=intaglio.versions("yosys"),
+    log:
+        "logs/{model}/{target}/synthesize.log",
+    conda:
+        "../envs/intaglio.yaml"
+    shell:
+        "python -m flow synthesize {input.config} --chip {input.chip} --manifest {input.manifest}"
+        " --folder results/{wildcards.model}/{wildcards.target} --log {log}"
+
+
+rule place_and_route:
+    message:
+        "{wildcards.model} on {wildcards.target}: placing and routing, seed {wildcards.seed}"
+    input:
+        config=ancient("configs/targets/{target}.yaml"),
+        board=rules.synthesize_chip.output.board,
+        cells=rules.synthesize_chip.output.cells,
+    output:
+        config=update("results/{model}/{target}/seed{seed}/top.config"),
+        timing=update("results/{model}/{target}/seed{seed}/timing.json"),
+    params:
+        settings=of_target(
+            "target_settings", "device", "package", "speed", "clock_mhz"
+        ),
+        pins=of_target("pin_file"),
+        sources=intaglio.sources("place"),
+        tools=intaglio.versions("nextpnr"),
+    log:
+        "logs/{model}/{target}/place.seed{seed}.log",
+    conda:
+        "../envs/intaglio.yaml"
+    shell:
+        "python -m flow place {input.config} --netlist {input.board} --cells {input.cells}"
+        " --seed {wildcards.seed}"
+        " --folder results/{wildcards.model}/{wildcards.target}/seed{wildcards.seed} --log {log}"
+
+
+rule pack_bitstream:
+    message:
+        "{wildcards.model} on {wildcards.target}: packing the bitstream"
+    input:
+        config=ancient("configs/targets/{target}.yaml"),
+        routed=over_seeds("results/{model}/{target}/seed{seed}/top.config"),
+        timing=over_seeds("results/{model}/{target}/seed{seed}/timing.json"),
+    output:
+        bitstream=update("results/{model}/{target}/chip.bit"),
+        choice=update("results/{model}/{target}/bitstream.json"),
+    params:
+        settings=of_target("target_settings", "device"),
+        sources=intaglio.sources("pack"),
+        tools=intaglio.versions("ecppack"),
+    log:
+        "logs/{model}/{target}/pack.log",
+    conda:
+        "../envs/intaglio.yaml"
+    shell:
+        "python -m flow pack {input.config} --timing {input.timing}"
+        " --folder results/{wildcards.model}/{wildcards.target} --log {log}"

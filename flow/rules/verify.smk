@@ -1,0 +1,51 @@
+rule verify_rtl:
+    message:
+        "{wildcards.model}: comparing the simulated RTL with the golden model"
+    input:
+        config=ancient("configs/models/{model}.yaml"),
+        graph=rules.quantize_model.output.graph,
+        chip=rules.generate_rtl.output.chip,
+        manifest=rules.generate_rtl.output.manifest,
+        rom=rules.generate_rtl.output.rom,
+    output:
+        metrics=update("results/{model}/verify/metrics.json"),
+    params:
+        settings=of_model("settings", "tokenizer", "verify"),
+        sources=intaglio.sources("verify"),
+        tools=intaglio.versions("verilator"),
+    resources:
+        checkpoint=of_model("checkpoint"),
+    log:
+        "logs/{model}/verify.log",
+    conda:
+        "../envs/intaglio.yaml"
+    shell:
+        "python -m flow verify {input.config} --checkpoint {resources.checkpoint:q}"
+        " --graph {input.graph} --design {input.chip} --manifest {input.manifest}"
+        " --metrics {output.metrics} --log {log}"
+
+
+rule verify_netlist:
+    message:
+        "{wildcards.model} on {wildcards.target}: comparing the simulated netlist with the golden model"
+    input:
+        config=ancient("configs/models/{model}.yaml"),
+        graph=rules.quantize_model.output.graph,
+        netlist="results/{model}/{target}/netlist.v",
+        manifest=rules.generate_rtl.output.manifest,
+    output:
+        metrics=update("results/{model}/{target}/verify.json"),
+    params:
+        settings=of_model("settings", "tokenizer", "verify"),
+        sources=intaglio.sources("verify"),
+        tools=intaglio.versions("verilator"),
+    resources:
+        checkpoint=of_model("checkpoint"),
+    log:
+        "logs/{model}/{target}/verify.log",
+    conda:
+        "../envs/intaglio.yaml"
+    shell:
+        "python -m flow verify {input.config} --checkpoint {resources.checkpoint:q}"
+        " --graph {input.graph} --netlist {input.netlist} --manifest {input.manifest}"
+        " --metrics {output.metrics} --log {log}"

@@ -1,0 +1,170 @@
+"""What the Snakemake rules ask: files, settings, and the digests that decide what runs again.
+
+Everything here depends on wildcards and configuration alone, as Snakemake wants of the ``params``
+it records: a stage runs again when its recorded digests differ from these.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from flow import checkpoint, config, digest
+from flow.tools import ecppack, icarus, nextpnr_ecp5, verilator, yosys
+from rtl_gen.errors import FlowError, ToolNotFoundError
+
+LOCK = Path(".snakemake") / "intaglio.lock"
+
+# What each stage's numbers depend on beside its input files.
+_SOURCES = {
+    "quantize": (
+        "rtl_gen/checkpoint", "rtl_gen/ir", "rtl_gen/quantize", "rtl_gen/passes",
+        "rtl_gen/reference", "rtl_gen/golden", "flow/data.py", "flow/text.py", "flow/quantize.py",
+    ),
+    "rtl": ("rtl_gen",),
+    "verify": ("flow/verify.py", "flow/simulate.py", "flow/testbench", "flow/text.py"),
+    "synthesize": ("rtl_gen/board.py", "flow/ecp5.py", "flow/tools/yosys.py"),
+    "place": ("flow/ecp5.py", "flow/tools/nextpnr_ecp5.py"),
+    "pack": ("flow/tools/ecppack.py",),
+    "report": ("flow/report", "flow/metrics.py", "flow/measure.py", "flow/checks.py"),
+}  # fmt: skip
+
+_TOOLS: Mapping[str, Callable[[], str]] = {
+    "yosys": yosys.version,
+    "nextpnr": nextpnr_ecp5.version,
+    "ecppack": ecppack.version,
+    "verilator": verilator.version,
+    "icarus": icarus.version,
+}
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The configuration of one Snakemake invocation.
+
+    Parameters
+    ----------
+    runs : Runs
+        Content of ``configs/config.yaml`` with the overrides of the command line.
+    """
+
+    runs: config.Runs
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """Names of all models, sorted."""
+        return _stems(config.FOLDER / "models")
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """Names of all targets, sorted."""
+        return _stems(config.FOLDER / "targets")
+
+    def model(self, name: str) -> config.ModelConfig:
+        """Read the configuration of a model."""
+        return config.load_model(config.model_file(name))
+
+    def target(self, name: str) -> config.TargetConfig:
+        """Read the configuration of a target."""
+        return config.load_target(config.target_file(name))
+
+    def seeds(self, target: str) -> Sequence[int]:
+        """Seeds of place and route."""
+        return range(1, self.target(target).seeds + 1)
+
+    def pins(self, target: str) -> str:
+        """Pin file of the target's board."""
+        return str(self.target(target).pins)
+
+    def checkpoint(self, model: str) -> str:
+        """Path of a model's checkpoint; a hub id is downloaded."""
+        return str(checkpoint.locate(self.runs.checkpoint_of(self.model(model))))
+
+    def content(self, model: str) -> str:
+        """Digest of a model's checkpoint and tokenizer, wherever they lie and however old."""
+        path = Path(self.checkpoint(model))
+        folder = path if path.is_dir() else path.parent
+        tokenizer = folder / "tokenizer.json"
+        words = digest.file(tokenizer) if tokenizer.is_file() else ""
+        return digest.text([checkpoint.content_digest(path), words])
+
+    def settings(self, model: str, *sections: str) -> str:
+        """Digest of sections of a model's configuration."""
+        values = asdict(self.model(model))
+        return digest.text({name: values[name] for name in sections})
+
+    def target_settings(self, target: str, *keys: str) -> str:
+        """Digest of keys of a target's configuration."""
+        values = asdict(self.target(target))
+        return digest.text({key: str(values[key]) for key in keys})
+
+    def data(self, model: str) -> str:
+        """Digest of the data files that a model's configuration names."""
+        where = self.model(model).data.path
+        path = Path(where)
+        if not where or not path.exists():
+            return ""
+        return digest.tree(path, path.rglob("*")) if path.is_dir() else digest.file(path)
+
+    def pin_file(self, target: str) -> str:
+        """Digest of the pin file of the target's board."""
+        return digest.file(self.target(target).pins)
+
+
+def sources(stage: str) -> str:
+    """Digest of the program text that a stage runs."""
+    return digest.sources(*_SOURCES[stage])
+
+
+def versions(*tools: str) -> str:
+    """Names and versions of tools; a tool that is not installed is ``absent``."""
+    return ", ".join(f"{tool} {_version(tool)}" for tool in tools)
+
+
+def hold(path: Path = LOCK) -> IO[str]:
+    """Keep other invocations out of this folder until the process ends.
+
+    Snakemake's own lock survives a killed run and then has to be removed by hand; the kernel drops
+    this one.
+
+    Raises
+    ------
+    FlowError
+        If another invocation holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = path.open("w")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        stream.close()
+        raise FlowError(
+            f"another snakemake works in {Path.cwd()}: wait for it, or use another folder"
+        ) from error
+    return stream
+
+
+def load(values: Mapping[str, Any]) -> Workflow:
+    """Check the configuration that Snakemake read and merged.
+
+    Raises
+    ------
+    ConfigError
+        If it breaks its schema.
+    """
+    return Workflow(config.load_runs(values))
+
+
+def _version(tool: str) -> str:
+    try:
+        return _TOOLS[tool]()
+    except ToolNotFoundError:
+        return "absent"
+
+
+def _stems(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
