@@ -18,13 +18,14 @@ class Image:
     """Words of one ROM; equal pieces are kept once."""
 
     words: list[int] = field(default_factory=list)
-    places: dict[str, int] = field(default_factory=dict)
+    places: dict[tuple[int, ...], int] = field(default_factory=dict)
 
-    def place(self, key: str, words: Sequence[int]) -> int:
-        """First word of the piece called `key`, appended if it is new."""
+    def place(self, piece: Sequence[int]) -> int:
+        """First word of `piece`, appended if no equal piece is there."""
+        key = tuple(piece)
         if key not in self.places:
             self.places[key] = len(self.words)
-            self.words.extend(words)
+            self.words.extend(piece)
         return self.places[key]
 
 
@@ -47,8 +48,8 @@ class Images:
     norm_bias_width: int
     roms: dict[str, Image] = field(default_factory=dict)
 
-    def _place(self, rom: str, key: str, words: Sequence[int]) -> int:
-        return self.roms.setdefault(rom, Image()).place(key, words)
+    def _place(self, rom: str, words: Sequence[int]) -> int:
+        return self.roms.setdefault(rom, Image()).place(words)
 
     def matvec(self, op: ir.ConstMatVec | ir.Conv2d) -> tuple[int, int]:
         """First words of the weights and of the rows' constants."""
@@ -58,12 +59,9 @@ class Images:
         bias = None if op.bias is None else constants[op.bias].data
         multiplier = constants[op.multiplier].data
         return (
-            self._place(
-                "matvec_weight", op.weight, weight_words(flat, self.lanes, self.weight_width)
-            ),
+            self._place("matvec_weight", weight_words(flat, self.lanes, self.weight_width)),
             self._place(
                 "matvec_row",
-                f"{op.bias} {op.multiplier}",
                 row_words(bias, multiplier, self.bias_width),
             ),
         )
@@ -72,8 +70,8 @@ class Images:
         """First words of the table and of its rows' multipliers."""
         constants = self.graph.constants
         return (
-            self._place("embedding_table", op.table, constants[op.table].data.ravel().tolist()),
-            self._place("embedding_row", op.multiplier, constants[op.multiplier].data.tolist()),
+            self._place("embedding_table", constants[op.table].data.ravel().tolist()),
+            self._place("embedding_row", constants[op.multiplier].data.tolist()),
         )
 
     def norm(self, op: ir.Norm) -> int:
@@ -82,21 +80,21 @@ class Images:
         bias = np.zeros_like(gain) if op.bias is None else self.graph.constants[op.bias].data
         mask = (1 << self.norm_bias_width) - 1
         words = [int(g) & 0xFFFF | (int(b) & mask) << 16 for g, b in zip(gain, bias, strict=True)]
-        return self._place("norm_gain", f"{op.gain} {op.bias}", words)
+        return self._place("norm_gain", words)
 
     def rotary(self, op: ir.Rotary) -> int:
         """First word of the rotation table."""
         cos, sin = (self.graph.constants[name].data.ravel() for name in (op.cos, op.sin))
         words = [int(c) & 0xFFFF | (int(s) & 0xFFFF) << 16 for c, s in zip(cos, sin, strict=True)]
-        return self._place("rotary", f"{op.cos} {op.sin}", words)
+        return self._place("rotary", words)
 
     def lookup(self, op: ir.Lookup) -> int:
         """First word of the table."""
-        return self._place("lookup", op.table, self.graph.constants[op.table].data.tolist())
+        return self._place("lookup", self.graph.constants[op.table].data.tolist())
 
     def add_program(self, words: Sequence[int]) -> None:
         """The microprogram."""
-        self._place("program", "", words)
+        self._place("program", words)
 
     def tables(self) -> dict[str, Sequence[int]]:
         """Contents of the ROMs that hold one table."""

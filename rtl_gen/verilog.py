@@ -5,13 +5,13 @@ from __future__ import annotations
 from amaranth.back import verilog
 from amaranth.lib import wiring
 
-from rtl_gen.fabric import rom
+from rtl_gen.fabric import ram, rom
 
 
 def convert(component: wiring.Component, name: str) -> str:
-    """Verilog of `component` as module `name`, with the ROM primitive it may instantiate.
+    """Verilog of `component` as module `name`, with the memories it may instantiate.
 
     No source locations and no internal attributes: the text depends on the design alone.
     """
     text: str = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-    return text + rom.VERILOG
+    return text + rom.VERILOG + ram.VERILOG

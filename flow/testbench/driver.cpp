@@ -249,6 +249,7 @@ void identity(Bench& bench) {
     for (int i = 0; i < 32; ++i) {
         bench.ports().id_addr = i;
         bench.cycle();
+        bench.cycle();
         bench.settle();
         std::printf("%02x", unsigned(bench.ports().id_data));
     }

@@ -6,11 +6,11 @@ from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
+from rtl_gen.fabric.ram import Ram
 from rtl_gen.ir.tables import EXP2_FRACTION_BITS, INDEX_BITS
 
 ELEMENT_BITS = 8
@@ -164,13 +164,11 @@ class Attention(wiring.Component):
         score_valid = delay(m, on, issue, score_latency, reset=True)
         m.d.comb += scored.eq(delay(m, on, issue & last_index, score_latency + 2, reset=True))
 
-        m.submodules.scores = scores = Memory(
-            shape=signed(self.score_bits), depth=max(2, self.context), init=[]
-        )
-        write, read = scores.write_port(), scores.read_port()
+        scores = m.submodules.scores = Ram(self.context, self.score_bits)
         written = Signal.like(self.position)
         best = Signal(signed(self.score_bits), reset_less=True)
-        m.d.comb += [write.en.eq(score_valid), write.data.eq(score), write.addr.eq(written)]
+        m.d.comb += [scores.write.eq(score_valid), scores.write_data.eq(score)]
+        m.d.comb += scores.write_addr.eq(written)
         with m.If(clear):
             m.d.sync += written.eq(0)
         with m.Elif(score_valid):
@@ -179,9 +177,9 @@ class Attention(wiring.Component):
                 m.d.sync += best.eq(score)
 
         # Probabilities: difference, scale, table, right shift.
-        m.d.comb += read.addr.eq(index)
+        m.d.comb += scores.addr.eq(index)
         difference = Signal(self.score_bits + 1, reset_less=True)
-        m.d.sync += difference.eq(best - read.data)
+        m.d.sync += difference.eq(best - scores.data.as_signed())
         scaled = multiply(m, on, difference, self.score_multiplier)
         coarse = Signal.like(scaled, reset_less=True)
         z = Signal(range(MAX_EXPONENT + 1), reset_less=True)
@@ -216,17 +214,15 @@ class Attention(wiring.Component):
         )
         return m
 
-    def _cache(self, m: Module, name: str, i: Any) -> Any:
-        """Cache filled by stream `i`; returns its read port behind one more register."""
-        cache = Memory(shape=self.head_dim * ELEMENT_BITS, depth=max(2, self.words), init=[])
-        m.submodules[f"{name}_cache"] = cache
-        write, read = cache.write_port(), cache.read_port()
+    def _cache(self, m: Module, name: str, i: Any) -> Ram:
+        """Cache filled by stream `i`; returns the memory."""
+        cache = m.submodules[f"{name}_cache"] = Ram(self.words, self.head_dim * ELEMENT_BITS)
         element = Signal(range(self.head_dim + 1), name=f"{name}_element")
         group = Signal.like(self.cache_base, name=f"{name}_group")
         word = Signal(self.head_dim * ELEMENT_BITS, name=f"{name}_word", reset_less=True)
         full = Signal(name=f"{name}_full")
-        m.d.comb += [i.ready.eq(1), write.en.eq(full), write.data.eq(word)]
-        m.d.comb += write.addr.eq(group + self.position)
+        m.d.comb += [i.ready.eq(1), cache.write.eq(full), cache.write_data.eq(word)]
+        m.d.comb += cache.write_addr.eq(group + self.position)
         m.d.sync += full.eq(0)
         with m.If(full):
             m.d.sync += group.eq(group + self.context)
@@ -236,7 +232,7 @@ class Attention(wiring.Component):
             m.d.sync += full.eq(element == self.head_dim - 1)
         with m.If(self.start):
             m.d.sync += [element.eq(0), group.eq(self.cache_base)]
-        return read
+        return cache
 
     def _products(
         self, m: Module, query: list[Signal], p: Signal, weighing: Signal, k: Value, v: Value

@@ -157,10 +157,11 @@ class ConstMatVec(wiring.Component):
         constants = self.row_constants.data
         multiplier = constants[:MULTIPLIER_BITS]
         bias = constants[MULTIPLIER_BITS:].as_signed()
+        delayed = delay(m, en_row, acc, rom.LATENCY)
         biased = Signal(signed(len(requantize.i.payload.acc)), reset_less=True)
         delayed_multiplier = Signal(MULTIPLIER_BITS, reset_less=True)
         with m.If(en_row):
-            m.d.sync += biased.eq(delay(m, en_row, acc, rom.LATENCY) + bias)
+            m.d.sync += biased.eq(delayed + bias)
             m.d.sync += delayed_multiplier.eq(multiplier)
         m.d.comb += [
             requantize.i.valid.eq(delay(m, en_row, acc_valid, rom.LATENCY + 1, reset=True)),

@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
-from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
+from rtl_gen.fabric.pipeline import DSP_BITS, MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
 from rtl_gen.ir.tables import INDEX_BITS
 
 NORMAL_BITS = 18
@@ -119,13 +119,17 @@ class Norm(wiring.Component):
         """Q and its half length h; the returned pulse says that the table's word is out."""
         q_bits = 2 * self.half_bits
         n_squares = Signal(q_bits, reset_less=True)
-        # S is wider than a multiplier operand: square it in two digits.
         on = Const(1)
         s = Mux(self.center, total, 0)
-        low = multiply(m, on, s, s[:17])
-        high = multiply(m, on, s, s[17:].as_signed())
         square_total = Signal(q_bits, reset_less=True)
-        m.d.sync += square_total.eq(low + (high << 17))
+        if len(s) <= DSP_BITS:
+            m.d.sync += square_total.eq(multiply(m, on, s, s.as_signed()))
+        else:
+            # S is wider than a multiplier operand: square it in two digits.
+            digit = DSP_BITS - 1
+            low = multiply(m, on, s, s[:digit])
+            high = multiply(m, on, s, s[digit:].as_signed())
+            m.d.sync += square_total.eq(low + (high << digit))
         m.d.sync += n_squares.eq(squares * self.size + self.eps)
         settled = delay(m, on, summed, MULTIPLY + 3, reset=True)
         q = Signal(q_bits, reset_less=True)
@@ -167,9 +171,10 @@ class Norm(wiring.Component):
         before_gain = 1 + MULTIPLY + ROUND_SHIFT
         # The gain's address leads so that its word meets t.
         gain_address = Signal.like(self.gains.addr)
+        advance = delay(m, en, accepted, before_gain - rom.LATENCY, reset=True) & en
         with m.If(self.start):
             m.d.sync += gain_address.eq(self.gain_base)
-        with m.Elif(delay(m, en, accepted, before_gain - rom.LATENCY, reset=True) & en):
+        with m.Elif(advance):
             m.d.sync += gain_address.eq(gain_address + 1)
         m.d.comb += [self.gains.addr.eq(gain_address), self.gains.en.eq(en)]
         gain = self.gains.data[:GAIN_BITS].as_signed()

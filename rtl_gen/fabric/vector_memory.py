@@ -7,11 +7,11 @@ from typing import Any
 
 from amaranth import Module, Signal, signed
 from amaranth.lib import stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric.address import LEVELS, AddressGenerator
 from rtl_gen.fabric.pipeline import delay
+from rtl_gen.fabric.ram import Ram
 
 LEVEL_NAMES = tuple(f"{kind}{level}" for level in range(LEVELS) for kind in ("last", "step"))
 
@@ -95,16 +95,19 @@ class VectorMemory(wiring.Component):
         m.d.sync += write.eq(taken & self.d_write)
 
         for prefix, o in (("a", self.a), ("b", self.b)):
-            memory = Memory(shape=signed(self.width), depth=self.depth, init=[])
-            m.submodules[f"{prefix}_copy"] = memory
-            port = memory.write_port()
-            m.d.comb += [port.addr.eq(address), port.data.eq(word), port.en.eq(write)]
+            memory = m.submodules[f"{prefix}_copy"] = Ram(self.depth, self.width)
             reader = self._walker(m, prefix)
-            read = memory.read_port()
             en = ~o.valid | o.ready
-            m.d.comb += [reader.en.eq(en), read.en.eq(en), read.addr.eq(reader.addr)]
+            m.d.comb += [
+                memory.write.eq(write),
+                memory.write_addr.eq(address),
+                memory.write_data.eq(word),
+                memory.en.eq(en),
+                memory.addr.eq(reader.addr),
+                reader.en.eq(en),
+            ]
             data = Signal(signed(self.width), name=f"{prefix}_data", reset_less=True)
             with m.If(en):
-                m.d.sync += data.eq(read.data)
+                m.d.sync += data.eq(memory.data)
             m.d.comb += [o.payload.eq(data), o.valid.eq(delay(m, en, reader.valid, 2, reset=True))]
         return m
