@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from pathlib import Path
@@ -30,9 +31,13 @@ def locate(name: str) -> Path:
     path = Path(name)
     if path.exists():
         return path
-    if not _HUB_ID.fullmatch(name):
+    # A typo in a path looks like a hub id; an existing parent folder tells them apart.
+    if not _HUB_ID.fullmatch(name) or path.parent.is_dir():
+        folder = path.parent if path.parent.is_dir() else Path()
+        near = difflib.get_close_matches(path.name, (it.name for it in folder.iterdir()), n=1)
+        hint = f"; did you mean {folder / near[0]}?" if near else ""
         raise CheckpointError(
-            f"checkpoint {name}: no such file or folder (paths are relative to {Path.cwd()}); "
+            f"checkpoint {name}: no such file or folder (paths are relative to {Path.cwd()}){hint}; "
             "give a folder with config.json and *.safetensors, a .safetensors file or a hub id "
             "owner/name"
         )

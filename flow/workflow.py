@@ -7,6 +7,8 @@ it records: a stage runs again when its recorded digests differ from these.
 from __future__ import annotations
 
 import fcntl
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,10 +25,13 @@ LOCK = Path(".snakemake") / "intaglio.lock"
 _SOURCES = {
     "quantize": (
         "rtl_gen/checkpoint", "rtl_gen/ir", "rtl_gen/quantize", "rtl_gen/passes",
-        "rtl_gen/reference", "rtl_gen/golden", "flow/data.py", "flow/text.py", "flow/quantize.py",
+        "rtl_gen/reference", "rtl_gen/golden", "flow/data.py", "flow/arrays.py", "flow/text.py",
+        "flow/quantize.py",
     ),
     "rtl": ("rtl_gen",),
-    "verify": ("flow/verify.py", "flow/simulate.py", "flow/testbench", "flow/text.py"),
+    "verify": (
+        "flow/compare.py", "flow/verify.py", "flow/simulate.py", "flow/testbench", "flow/text.py",
+    ),
     "synthesize": ("rtl_gen/board.py", "flow/ecp5.py", "flow/tools/yosys.py"),
     "place": ("flow/ecp5.py", "flow/tools/nextpnr_ecp5.py"),
     "pack": ("flow/tools/ecppack.py",),
@@ -113,6 +118,12 @@ class Workflow:
     def pin_file(self, target: str) -> str:
         """Digest of the pin file of the target's board."""
         return digest.file(self.target(target).pins)
+
+
+def prefer_this_python() -> None:
+    """Make ``python`` of the rules' shell lines the interpreter that runs Snakemake."""
+    folder = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])
 
 
 def sources(stage: str) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.arrays import check_frames, check_tokens, read_npz
 from flow.checkpoint import locate
-from flow.data import Weights, check_frames, check_tokens, read_npz
+from flow.data import Weights
 from rtl_gen import reference
 from rtl_gen.checkpoint import Checkpoint, import_model, open_checkpoint
 from rtl_gen.errors import ConfigError

@@ -90,6 +90,10 @@ class Draft:
         self._shapes[name] = shape
         return name
 
+    def defines(self, name: str) -> bool:
+        """Whether there is a value (or input) `name` so far."""
+        return name in self._shapes
+
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a value."""
         return self._shapes[name]

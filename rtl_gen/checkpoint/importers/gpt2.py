@@ -79,7 +79,7 @@ def _attention(draft: Draft, checkpoint: Checkpoint, prefix: str, layer: int, x:
     (size,) = draft.shape(x)
     heads = setting.integer(checkpoint, "n_head")
     if size % heads:
-        raise setting.wrong(checkpoint, "n_embd", f"a multiple of {heads} heads", size)
+        raise setting.wrong(checkpoint, "n_head", f"a divisor of n_embd {size}", heads)
     h = _norm(draft, checkpoint, f"{here}.norm", f"{prefix}h.{layer}.ln_1", x)
     parts = []
     for index, name in enumerate("qkv"):

@@ -102,7 +102,9 @@ def _sizes(checkpoint: Checkpoint, context: int) -> _Sizes:
             checkpoint, "num_key_value_heads", f"a divisor of {heads} heads", kv_heads
         )
     if checkpoint.config.get("head_dim") is None and hidden % heads:
-        raise setting.wrong(checkpoint, "hidden_size", f"a multiple of {heads} heads", hidden)
+        raise setting.wrong(
+            checkpoint, "num_attention_heads", f"a divisor of hidden_size {hidden}", heads
+        )
     head_dim = setting.integer(checkpoint, "head_dim", hidden // heads)
     if head_dim % 2:
         raise UnsupportedError(

@@ -15,10 +15,8 @@ must be linear with ``in_features``. A linear layer flattens what it reads. ``in
 (``"pixel/255"``) says that integer data are divided by the number; see `frames`.
 
 The tensors of a layer are ``<name>.weight`` and ``<name>.bias``. The name is the layer's ``name``
-if it has one; otherwise the first of these conventions for which every weight exists: numbered by
-type from 1 (``conv1``, ``fc1``, ``fc2``; without number if there is one of the type), numbered by
-type from 0, or the layer's index with a prefix (``2``, ``layers.2``, ``net.2``: PyTorch's
-Sequential).
+if it has one, else it follows a convention of `rtl_gen.checkpoint.naming` (``conv1``, ``fc1``,
+``fc2``; ``fc`` alone; PyTorch's ``0``, ``net.2``).
 """
 
 from __future__ import annotations
@@ -30,9 +28,10 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl_gen.checkpoint import setting
+from rtl_gen.checkpoint import naming, setting
 from rtl_gen.checkpoint.draft import Draft
 from rtl_gen.checkpoint.reader import Checkpoint
+from rtl_gen.checkpoint.registry import architecture_of
 from rtl_gen.checkpoint.safetensors import shown
 from rtl_gen.errors import CheckpointError, UnsupportedError
 from rtl_gen.ir.model import (
@@ -62,8 +61,7 @@ _KEYS: dict[str, set[str]] = {
     "reshape": {"shape"},
     **{kind: set() for kind in setting.ACTIVATIONS},
 }
-_STEMS = {"linear": ("fc", "linear"), "conv2d": ("conv", "conv2d")}
-_PREFIXES = ("", "layers.", "net.", "model.", "features.")
+_WEIGHTED = ("linear", "conv2d")
 
 Layer = Mapping[str, object]
 
@@ -76,11 +74,10 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     value = "x"
     last = len(layers) - 1
     for index, layer in enumerate(layers):
-        name = "logits" if index == last else _value_name(index, layer, names[index])
+        name = _value_name(draft, checkpoint, (index, layer), names[index])
+        name = "logits" if index == last else name
         value = _append(draft, checkpoint, (index, layer), name, names[index], value)
-    architectures = checkpoint.config.get("architectures")
-    architecture = architectures[0] if isinstance(architectures, list) else "Graph"
-    return draft.finish(architecture, {"logits": value}, context=1)
+    return draft.finish(architecture_of(checkpoint), {"logits": value}, context=1)
 
 
 def frames(checkpoint: Checkpoint, data: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -150,48 +147,31 @@ def _positive(value: object) -> bool:
 
 def _tensor_names(checkpoint: Checkpoint, layers: list[Layer]) -> list[str | None]:
     """Name of each layer's tensors, None for layers without any."""
-    weighted = [index for index, layer in enumerate(layers) if layer["type"] in _STEMS]
-    tried = []
-    for convention in _conventions(layers, weighted):
-        names = [str(layers[i].get("name", convention[i])) for i in weighted]
-        if all(f"{name}.weight" in checkpoint.entries for name in names):
-            found = dict(zip(weighted, names, strict=True))
-            return [found.get(index) for index in range(len(layers))]
-        tried.append(", ".join(names))
-    raise CheckpointError(
-        f"{checkpoint.path}: the {len(weighted)} layers with weights cannot be matched with the "
-        f"tensors {', '.join(map(shown, checkpoint.names()[:8]))}; tried the names "
-        f"{' | '.join(tried)}; rename the tensors or give the layers a name in config.json"
-    )
+    kinds = {i: str(layer["type"]) for i, layer in enumerate(layers) if layer["type"] in _WEIGHTED}
+    given = {i: str(layers[i]["name"]) for i in kinds if "name" in layers[i]}
+    names, tried = naming.match(kinds, given, checkpoint.entries)
+    if names is None:
+        raise CheckpointError(
+            f"{checkpoint.path}: the {len(kinds)} layers with weights cannot be matched with the "
+            f"tensors {', '.join(map(shown, checkpoint.names()[:8]))}; tried the names "
+            f"{' | '.join(tried)}; rename the tensors or give the layers a name in config.json"
+        )
+    return [names.get(index) for index in range(len(layers))]
 
 
-def _conventions(layers: list[Layer], weighted: list[int]) -> list[dict[int, str]]:
-    """Layer index to tensor name, one dictionary per naming convention."""
-    kinds = {index: str(layers[index]["type"]) for index in weighted}
-    found = []
-    for variant in range(2):
-        for first in (1, 0):
-            names = {}
-            for index, kind in kinds.items():
-                stem = _STEMS[kind][variant]
-                same = [other for other in weighted if kinds[other] == kind]
-                alone = first == 1 and len(same) == 1
-                names[index] = stem if alone else f"{stem}{same.index(index) + first}"
-            found.append(names)
-        found.append({i: _STEMS[kinds[i]][variant] + str(n + 1) for i, n in _ranks(kinds).items()})
-    for prefix in _PREFIXES:
-        found.append({index: f"{prefix}{index}" for index in weighted})
-    return found
-
-
-def _ranks(kinds: Mapping[int, str]) -> dict[int, int]:
-    """Rank of each layer among those of its type."""
-    order = list(kinds)
-    return {i: sum(kinds[j] == kinds[i] for j in order[: order.index(i)]) for i in order}
-
-
-def _value_name(index: int, layer: Layer, tensor_name: str | None) -> str:
-    return tensor_name or f"{layer['type']}{index}"
+def _value_name(
+    draft: Draft, checkpoint: Checkpoint, place: tuple[int, Layer], tensor_name: str | None
+) -> str:
+    """Name of the value of a layer: its tensors', its own, or type and index."""
+    index, layer = place
+    name = tensor_name or layer.get("name") or f"{layer['type']}{index}"
+    if (
+        not isinstance(name, str)
+        or name == "logits"
+        or any(draft.defines(value) for value in (name, f"{name}.input"))
+    ):
+        raise setting.wrong(checkpoint, f"layers[{index}].name", "text no other layer has", name)
+    return name
 
 
 def _append(
@@ -261,10 +241,10 @@ def _conv2d(
     kernel = _pair(checkpoint, where, layer, "kernel")
     stride = _pair(checkpoint, where, layer, "stride", (1, 1))
     padding = _pair(checkpoint, where, layer, "padding", (0, 0), minimum=0)
-    weight = draft.tensor(f"{module}.weight", (out, channels, *kernel))
-    bias = _bias(draft, checkpoint, where, layer, module, out)
     rows = _windows(checkpoint, where, height + 2 * padding[0], kernel[0], stride[0])
     columns = _windows(checkpoint, where, width + 2 * padding[1], kernel[1], stride[1])
+    weight = draft.tensor(f"{module}.weight", (out, channels, *kernel))
+    bias = _bias(draft, checkpoint, where, layer, module, out)
     op = Conv2d(weight, bias, stride, padding)
     return draft.node(name, op, (x,), (out, rows, columns))
 
