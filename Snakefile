@@ -16,3 +16,10 @@ include: "flow/rules/verify.smk"
 include: "flow/rules/fpga.smk"
 include: "flow/rules/report.smk"
 include: "flow/rules/targets.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        over_runs("results/{model}/{target}/report.html"),
+        over_runs("results/{model}/{target}/signoff.json"),

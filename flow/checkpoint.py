@@ -37,8 +37,8 @@ def locate(name: str) -> Path:
         near = difflib.get_close_matches(path.name, (it.name for it in folder.iterdir()), n=1)
         hint = f"; did you mean {folder / near[0]}?" if near else ""
         raise CheckpointError(
-            f"checkpoint {name}: no such file or folder (paths are relative to {Path.cwd()}){hint}; "
-            "give a folder with config.json and *.safetensors, a .safetensors file or a hub id "
+            f"checkpoint {name}: no such file or folder (paths are relative to {Path.cwd()})"
+            f"{hint}; give a folder with config.json and *.safetensors, a .safetensors file or a hub id "
             "owner/name"
         )
     from huggingface_hub import snapshot_download  # noqa: PLC0415  # takes a second to import

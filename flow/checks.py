@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_LEAST_DISTINCT = 3
+_LARGEST_SHARE = 0.8
+"""A comparison whose outputs are nearly all the same proves little."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -34,8 +38,8 @@ def judge(metrics: Mapping[str, Any]) -> tuple[Check, ...]:
     values = {name: item["value"] for name, item in metrics["metrics"].items()}
     return (
         _timing(values),
-        _equal(values, "rtl", "RTL"),
-        _equal(values, "netlist", "netlist"),
+        _equal(metrics, "rtl", "RTL equals golden"),
+        _equal(metrics, "netlist", "netlist equals golden"),
         _quality(values, metrics["conditions"]["loss_increase_bound"]),
         _memories(metrics["memories"]),
     )
@@ -52,13 +56,22 @@ def _timing(values: Mapping[str, float]) -> Check:
     return Check("timing", slack >= 0, detail)
 
 
-def _equal(values: Mapping[str, float], key: str, name: str) -> Check:
-    steps = values.get(f"verify__{key}__steps", 0)
-    mismatches = values.get(f"verify__{key}__mismatches")
-    if not steps or mismatches is None:
-        return Check(f"{name} equals golden", ok=False, detail="nothing was compared")
-    detail = f"{steps:g} outputs compared, {mismatches:g} differ"
-    return Check(f"{name} equals golden", mismatches == 0, detail)
+def _equal(metrics: Mapping[str, Any], key: str, name: str) -> Check:
+    """Every output equal, enough of them, and not the same one over and over."""
+    found = metrics["verification"][key]
+    compared, differences = found["compared"], found["differences"]
+    detail = f"{compared} outputs of {found['sequences']} sequences compared bit for bit"
+    if differences:
+        return Check(name, ok=False, detail=f"{detail}; different: {differences[0]}")
+    if compared < found["least"]:
+        return Check(name, ok=False, detail=f"{detail}, {found['least']} asked for")
+    if found["distinct"] < _LEAST_DISTINCT or found["share"] > _LARGEST_SHARE:
+        return Check(
+            name, ok=False,
+            detail=f"{detail}, but degenerate: {found['distinct']} different ones, "
+            f"the commonest {found['share']:.0%}",
+        )  # fmt: skip
+    return Check(name, ok=True, detail=f"{detail}, all equal, {found['distinct']} different ones")
 
 
 def _quality(values: Mapping[str, float], bound: float) -> Check:

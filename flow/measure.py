@@ -78,6 +78,7 @@ def collect(
         "critical_path": chosen["path"],
         "cycles_by_position": cycles["by_position"],
         "memories": memories,
+        "verification": {"rtl": _comparison(rtl), "netlist": _comparison(netlist)},
         "samples": quality["samples"],
         "tools": _tools(cells, chosen, bitstream, rtl),
     }
@@ -120,6 +121,11 @@ def _tools(
         "ecppack": bitstream["ecppack"],
         "simulator": rtl["simulator"],
     }
+
+
+def _comparison(result: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("compared", "sequences", "least", "distinct", "share", "differences")
+    return {key: result[key] for key in keys}
 
 
 def _bits(memories: Sequence[Mapping[str, Any]], kind: str) -> int:

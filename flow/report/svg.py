@@ -10,6 +10,7 @@ WIDTH = 720
 _LEFT = 150
 _RIGHT = 90
 _BAR = 14
+_DOTS = 64
 
 
 def bars(rows: Sequence[tuple[str, Mapping[str, float]]], classes: Sequence[str]) -> str:
@@ -30,7 +31,7 @@ def bars(rows: Sequence[tuple[str, Mapping[str, float]]], classes: Sequence[str]
         top = 4 + i * row_height
         shapes.append(_text(_LEFT - 8, top + _BAR * len(classes) / 2 + 4, label, "end"))
         for j, name in enumerate(classes):
-            y, width = top + j * _BAR, max(parts[name] * scale, 1)
+            width, y = max(parts[name] * scale, 1), top + j * _BAR
             shapes.append(
                 f'<rect class="{name}" x="{_LEFT}" y="{y}" width="{width:.1f}" '
                 f'height="{_BAR - 2}" rx="2"/>'
@@ -39,35 +40,36 @@ def bars(rows: Sequence[tuple[str, Mapping[str, float]]], classes: Sequence[str]
     return _svg(len(rows) * row_height + 4, shapes)
 
 
-def line(values: Sequence[float], x_title: str, y_title: str, first: int = 1) -> str:
-    """Line through `values` at `first`, `first` + 1, …, with axes."""
+def line(points: Sequence[tuple[float, float]], x_title: str, y_title: str) -> str:
+    """Line through `points` (x rising), with axes; the y axis starts at 0."""
     height, left, bottom = 230, 74, 44
-    low, high, step = ticks(min(0, *values), max(values))
+    low, high, step = ticks(0, max(y for _, y in points))
+    first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
     span_x, span_y = WIDTH - left - 24, height - bottom - 12
-    last = max(len(values) - 1, 1)
 
-    def place(i: float, value: float) -> tuple[float, float]:
-        return left + span_x * i / last, 12 + span_y * (high - value) / (high - low)
+    def place(x: float, y: float) -> tuple[float, float]:
+        return left + span_x * (x - first) / (last - first), 12 + span_y * (high - y) / (high - low)
 
     shapes = []
     tick = low
     while tick <= high + step / 2:
-        _, y = place(0, tick)
+        at = place(first, tick)[1]
         shapes.append(
-            f'<line class="grid" x1="{left}" x2="{WIDTH - 24}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<line class="grid" x1="{left}" x2="{WIDTH - 24}" y1="{at:.1f}" y2="{at:.1f}"/>'
         )
-        shapes.append(_text(left - 8, y + 4, f"{tick:,.0f}", "end"))
+        shapes.append(_text(left - 8, at + 4, f"{tick:,.0f}", "end"))
         tick += step
-    for i in sorted({0, last // 4, last // 2, 3 * last // 4, last}):
-        shapes.append(_text(place(i, 0)[0], height - bottom + 18, str(i + first), "middle"))
-    points = " ".join("{:.1f},{:.1f}".format(*place(i, v)) for i, v in enumerate(values))
-    shapes.append(f'<polyline class="line" points="{points}"/>')
-    if len(values) <= 64:
-        for i, value in enumerate(values):
-            x, y = place(i, value)
+    for quarter in range(5):
+        mark = round(first + (last - first) * quarter / 4)
+        shapes.append(_text(place(mark, 0)[0], height - bottom + 18, f"{mark:,}", "middle"))
+    track = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in points)
+    shapes.append(f'<polyline class="line" points="{track}"/>')
+    if len(points) <= _DOTS:
+        for x, y in points:
+            left_at, top_at = place(x, y)
             shapes.append(
-                f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>{x_title} '
-                f"{i + first}: {value:,.0f} {y_title}</title></circle>"
+                f'<circle class="dot" cx="{left_at:.1f}" cy="{top_at:.1f}" r="2.5"><title>'
+                f"{escape(x_title)} {x:g}: {y:,.0f} {escape(y_title)}</title></circle>"
             )
     shapes.append(_text(left + span_x / 2, height - 6, x_title, "middle", "axis"))
     shapes.append(

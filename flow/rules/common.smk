@@ -1,4 +1,3 @@
-import os
 import sys
 from pathlib import Path
 
@@ -7,8 +6,7 @@ from snakemake.exceptions import WorkflowError
 from flow import workflow as intaglio
 from rtl_gen.errors import FlowError
 
-# Shell lines say `python`: the one that runs Snakemake.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+intaglio.prefer_this_python()
 
 
 def said_plainly(function, *args, **kwargs):

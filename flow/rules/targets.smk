@@ -1,20 +1,3 @@
-localrules:
-    all,
-    quantize,
-    rtl,
-    verify,
-    fpga,
-    report,
-    *WORKFLOW.models,
-
-
-rule all:
-    default_target: True
-    input:
-        over_runs("results/{model}/{target}/report.html"),
-        over_runs("results/{model}/{target}/signoff.json"),
-
-
 rule quantize:
     input:
         over_runs("results/{model}/quantize/metrics.json"),
