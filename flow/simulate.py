@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -110,7 +111,15 @@ def build(
     sources = {"chip.v": verilog}
     if engine == "netlist":
         sources["ecp5_cells.v"] = CELLS
-    options = [*_OPTIONS, "-MAKEFLAGS", "OPT_FAST=-O1", "-CFLAGS", f"-D{kind.upper()}"]
+    options = [
+        *_OPTIONS,
+        "-j",
+        "2",
+        "-MAKEFLAGS",
+        "OPT_FAST=-O1 OPT_GLOBAL=-O0",
+        "-CFLAGS",
+        f"-D{kind.upper()}",
+    ]
     if trace:
         options += ["--trace", "-CFLAGS", "-DTRACE"]
     job = verilator.build(sources, DRIVER.read_text(), top="chip", options=options)
@@ -177,10 +186,8 @@ class Chip:
     def close(self) -> None:
         """End the simulation."""
         if self._process.stdin is not None and not self._process.stdin.closed:
-            try:
+            with suppress(BrokenPipeError):  # it had ended already
                 self._process.stdin.close()
-            except BrokenPipeError:
-                pass  # it had ended already
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -304,10 +311,8 @@ class Chip:
     def _drain(self) -> None:
         """Keep what a dying simulation still has to say."""
         self._process.kill()
-        try:
+        with suppress(ValueError):  # closed before
             self._said += _pipe(self._process.stdout).read().splitlines()
-        except ValueError:
-            pass  # closed before
 
     def _failure(self, reason: str) -> ToolError:
         self._process.kill()

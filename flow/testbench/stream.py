@@ -39,7 +39,7 @@ def pauses(rng: np.random.Generator, probability: float) -> Pauses:
 
 
 def bursts(rng: np.random.Generator, longest: int) -> Pauses:
-    """Runs of 1 … `longest` busy cycles, then as many-sided runs of pauses, for ever.
+    """Alternate runs of 1 … `longest` busy cycles and of pauses, of random lengths.
 
     Raises
     ------
@@ -176,7 +176,7 @@ async def start(dut: Any, *agents: StreamSource | StreamSink) -> None:
 
     Inputs of the design that no agent drives must be set before.
     """
-    cocotb.start_soon(Clock(dut.clk, PERIOD_NS, unit="ns").start())
+    Clock(dut.clk, PERIOD_NS, unit="ns").start()
     dut.rst.value = 1
     await RisingEdge(dut.clk)
     await RisingEdge(dut.clk)

@@ -88,10 +88,11 @@ def test_broken_design_fails_the_test(tmp_path, fault: str, message: str) -> Non
 
 @pytest.mark.cocotb
 def test_module_without_tests_fails(tmp_path) -> None:
-    with pytest.raises(pytest.fail.Exception, match="run of tests.harness failed|of 0 cocotb"):
+    with pytest.raises(pytest.fail.Exception, match=r"run of tests\.harness failed|of 0 cocotb"):
         run_cocotb(Register(), module="tests.harness", build_dir=tmp_path)
 
 
+@pytest.mark.cocotb
 def test_verilog_error_fails_with_the_log(tmp_path) -> None:
     with pytest.raises(pytest.fail.Exception, match="syntax error"):
         run_cocotb("module dut(; endmodule", module=__name__, build_dir=tmp_path)

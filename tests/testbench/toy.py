@@ -19,7 +19,6 @@ I16 = IntType(16)
 def graph() -> IntegerGraph:
     rng = np.random.default_rng(7)
     table = rng.integers(-3000, 3001, (VOCABULARY, VOCABULARY))
-    table[:, EOS] -= 2000
     return IntegerGraph(
         architecture="Toy",
         inputs=(Input("tokens", "token", Value(IntType(5, signed=False), ())),),

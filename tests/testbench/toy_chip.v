@@ -1,6 +1,6 @@
 // A chip small enough to read: its logits are a row of a table that the last token selects.
 // Same boundary as a generated token model; used to develop and test the harness against.
-module rom #(parameter WIDTH = 8, ABITS = 4, FILE = "") (
+module rom #(parameter WIDTH = 8, ABITS = 4, FILE = "rom/table.hex") (
     input clk, input [ABITS-1:0] addr, output reg [WIDTH-1:0] data);
   reg [WIDTH-1:0] mem [0:(1 << ABITS) - 1];
   initial $readmemh(FILE, mem);
