@@ -38,8 +38,8 @@ def locate(name: str) -> Path:
         hint = f"; did you mean {folder / near[0]}?" if near else ""
         raise CheckpointError(
             f"checkpoint {name}: no such file or folder (paths are relative to {Path.cwd()})"
-            f"{hint}; give a folder with config.json and *.safetensors, a .safetensors file or a hub id "
-            "owner/name"
+            f"{hint}; give a folder with config.json and *.safetensors, a .safetensors file or a "
+            "hub id owner/name"
         )
     from huggingface_hub import snapshot_download  # noqa: PLC0415  # takes a second to import
 

@@ -36,7 +36,8 @@ def embedding(index: Integers, table: Real) -> Real:
 
 def linear(x: Real, weight: Real, bias: Real | None) -> Real:
     """``weight @ x + bias``; x (..., n_in), weight (n_out, n_in), value (..., n_out)."""
-    y = x @ weight.T
+    # One product of two matrices: NumPy would loop over the leading axes of a stack.
+    y: Real = (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], len(weight))
     return y if bias is None else y + bias
 
 
@@ -74,8 +75,10 @@ def rotary(x: Real, position: Integers, heads: int, frequencies: Real, scale: fl
 
 def softmax(x: Real) -> Real:
     """``exp(x) / sum(exp(x))`` over the last axis."""
-    y = np.exp(x - x.max(-1, keepdims=True))
-    return np.asarray(y / y.sum(-1, keepdims=True))
+    y: Real = x - x.max(-1, keepdims=True)
+    np.exp(y, out=y)
+    y /= y.sum(-1, keepdims=True)
+    return y
 
 
 def attention(q: Real, keys: Real, values: Real, position: int, scale: float) -> Real:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 
 import numpy as np
@@ -233,3 +234,25 @@ def test_many_tensors_are_read_in_linear_time(tmp_path):
 def test_long_hostile_name_does_not_flood_the_message(tmp_path):
     spec = {"n" * 100_000: {"dtype": "F32", "shape": [1], "data_offsets": [0, 5]}}
     assert len(refused(tmp_path, spec, b"12345")) < 500
+
+
+def test_any_damage_is_an_error_of_the_checkpoint_or_none(tmp_path):
+    seed = int(os.environ.get("TEST_SEED", "11"))
+    print(f"TEST_SEED={seed}")
+    rng = np.random.default_rng(seed)
+    file = tmp_path / "x.safetensors"
+    write_tensors(file, PAIR)
+    sound = np.frombuffer(file.read_bytes(), np.uint8)
+    refusals = 0
+    for _ in range(1500):
+        damaged = sound.copy()
+        where = rng.integers(len(damaged), size=rng.integers(1, 4))
+        damaged[where] = rng.integers(0, 256, len(where))
+        file.write_bytes(
+            damaged[: rng.integers(len(damaged)) if rng.random() < 0.2 else None].tobytes()
+        )
+        try:
+            read_all(file)
+        except (CheckpointError, UnsupportedError):
+            refusals += 1
+    assert refusals > 700

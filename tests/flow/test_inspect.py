@@ -77,3 +77,12 @@ def test_text_form_says_the_same(capsys, tmp_path):
 def test_absent_path_is_an_error(capsys, tmp_path):
     assert main(["inspect", str(tmp_path / "absent")]) == 2
     assert "absent" in capsys.readouterr().err
+
+
+def test_misspelt_path_is_not_taken_for_a_hub_id(capsys, tmp_path, monkeypatch):
+    tiny_llama(tmp_path / "models" / "names")
+    monkeypatch.chdir(tmp_path)
+    assert main(["inspect", "models/nmaes"]) == 2
+    error = capsys.readouterr().err
+    assert "did you mean models/names?" in error
+    assert "download" not in error

@@ -6,6 +6,7 @@ from rtl_gen.checkpoint import setting
 from rtl_gen.checkpoint.draft import Draft
 from rtl_gen.checkpoint.importers.llama import check_tied
 from rtl_gen.checkpoint.reader import Checkpoint
+from rtl_gen.checkpoint.registry import architecture_of
 from rtl_gen.ir.model import (
     Activation,
     Add,
@@ -46,7 +47,7 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
         check_tied(draft, checkpoint, table.name, (vocabulary, hidden))
     draft.node("logits", Linear(head), (x,), (vocabulary,))
     return draft.finish(
-        "GPT2LMHeadModel",
+        architecture_of(checkpoint),
         {"logits": "logits"},
         context=context,
         vocabulary=vocabulary,

@@ -9,6 +9,7 @@ import numpy as np
 from rtl_gen.checkpoint import setting
 from rtl_gen.checkpoint.draft import Draft
 from rtl_gen.checkpoint.reader import Checkpoint
+from rtl_gen.checkpoint.registry import architecture_of
 from rtl_gen.checkpoint.rope import frequencies
 from rtl_gen.errors import CheckpointError, UnsupportedError
 from rtl_gen.ir.model import (
@@ -64,7 +65,7 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
         check_tied(draft, checkpoint, table.name, (vocabulary, sizes.hidden))
     draft.node("logits", Linear(head), (x,), (vocabulary,))
     return draft.finish(
-        "LlamaForCausalLM",
+        architecture_of(checkpoint),
         {"logits": "logits"},
         context=context,
         vocabulary=vocabulary,
