@@ -6,6 +6,7 @@ table → product → sum → sink (vector memory, KV cache, sampler or the chip
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
@@ -57,7 +58,9 @@ class Chip(wiring.Component):
         self.units = units
         self.width = width
         self.tokens = graph.vocabulary > 0
-        last_bits = {p: [self._bits(f"{p}_last{level}") for level in range(4)] for p in "abd"}
+        last_bits: dict[str, Sequence[int]] = {
+            p: [self._bits(f"{p}_last{level}") for level in range(4)] for p in "abd"
+        }
         self.memory = VectorMemory(depth=schedule.depth, width=width, last_bits=last_bits)
         self.sequencer = Sequencer(
             depth=len(self.program.instructions), width=self.program.width, tokens=self.tokens,
@@ -182,7 +185,7 @@ class Chip(wiring.Component):
         with m.Switch(self.field("head")):
             for code in sorted(used):
                 name = HEADS[code]
-                unit = units.get("attention" if name == "attend" else name)
+                unit: Any = units.get("attention" if name == "attend" else name)
                 with m.Case(code):
                     if name in operands:
                         operand = getattr(unit, operands[name])

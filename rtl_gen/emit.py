@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtl_gen import units
+from rtl_gen.blocks.attention import ELEMENT_BITS
 from rtl_gen.chip import IDENTITY_BYTES, Chip
 from rtl_gen.fabric.rom import image
 from rtl_gen.images import Images
@@ -79,6 +80,10 @@ def _value(value: ir.Value) -> dict[str, Any]:
     return {"type": str(value.type), "shape": list(value.shape), "scale": value.scale}
 
 
+def _state(name: str, width: int, depth: int) -> dict[str, Any]:
+    return {"name": name, "class": "state", "width": width, "depth": max(2, depth)}
+
+
 def _memories(chip: Chip) -> list[dict[str, Any]]:
     """Every memory with its class: ``constant`` (never written) or ``state``."""
     found = [
@@ -93,28 +98,13 @@ def _memories(chip: Chip) -> list[dict[str, Any]]:
                 "class": "state",
                 "width": memory.width,
                 "depth": memory.depth,
-            }  # fmt: skip
+            }
         )
     attention = chip.units.get("attention")
     if attention is not None:
-        width = attention.head_dim * 8
-        for cache in ("k", "v"):
-            found.append(
-                {
-                    "name": f"{cache}_cache",
-                    "class": "state",
-                    "width": width,
-                    "depth": max(2, attention.words),
-                }  # fmt: skip
-            )
-        found.append(
-            {
-                "name": "scores",
-                "class": "state",
-                "width": attention.score_bits,
-                "depth": max(2, attention.context),
-            }  # fmt: skip
-        )
+        width = attention.head_dim * ELEMENT_BITS
+        found += [_state(f"{cache}_cache", width, attention.words) for cache in "kv"]
+        found.append(_state("scores", attention.score_bits, attention.context))
     return sorted(found, key=lambda item: str(item["name"]))
 
 

@@ -102,11 +102,14 @@ class Images:
             "rsqrt": tables.rsqrt().tolist(),
             "exp2": tables.exp2().tolist(),
             "reciprocal": tables.reciprocal().tolist(),
-            **{
-                "gumbel": self.graph.constants[node.op.noise].data.tolist()
-                for node in self.graph.nodes
-                if isinstance(node.op, ir.Sample)
-            },
+            "gumbel": next(
+                (
+                    self.graph.constants[node.op.noise].data.tolist()
+                    for node in self.graph.nodes
+                    if isinstance(node.op, ir.Sample)
+                ),
+                [],
+            ),
         }
 
     def text(self, rom: str, depth: int, width: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from rtl_gen.chain import Chain, group, roots
 from rtl_gen.errors import UnsupportedError
@@ -328,7 +329,7 @@ class _Scheduler:
                 )
                 loop = source.window(*at, kernel).repeat(groups)
                 pixel = fields | self.walk("a", loop) | tail
-                pixel |= self.second(chain, lambda lay, r=row, c=column: lay.pixel(r, c))
+                pixel |= self.second(chain, partial(Layout.pixel, row=row, column=column))
                 self.emit(names, pixel, target.pixel(row, column), "memory")
 
     def finish(self) -> Program:

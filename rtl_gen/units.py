@@ -65,26 +65,28 @@ def widths(graph: ir.IntegerGraph) -> Widths:
     for name, value in numeric.items():
         if signed_width(value.type) > STREAM_LIMIT:
             raise UnsupportedError(f"value {name} is {value.type}; a stream holds i{STREAM_LIMIT}")
-    products = [n for n in graph.nodes if isinstance(n.op, ir.ConstMatVec | ir.Conv2d)]
-    x = max((signed_width(numeric[n.inputs[0]].type) for n in products), default=1)
+    ops = [node.op for node in graph.nodes]
+    products = [
+        (node.op, numeric[node.inputs[0]].type)
+        for node in graph.nodes
+        if isinstance(node.op, ir.ConstMatVec | ir.Conv2d)
+    ]
     acc = 1
-    for node in products:
-        weight = graph.constants[node.op.weight]
-        columns = weight.data[0].size
-        here = signed_width(weight.type) + signed_width(numeric[node.inputs[0]].type) - 1
-        acc = max(acc, here + (columns - 1).bit_length())
-    biases = [n.op.bias for n in products if n.op.bias is not None]
-    norm_biases = [n.op.bias for n in graph.nodes if isinstance(n.op, ir.Norm) and n.op.bias]
+    for op, x_type in products:
+        weight = graph.constants[op.weight]
+        product = signed_width(weight.type) + signed_width(x_type) - 1
+        acc = max(acc, product + (weight.data[0].size - 1).bit_length())
+    biases = [op.bias for op, _ in products if op.bias is not None]
+    norm_biases = [op.bias for op in ops if isinstance(op, ir.Norm) and op.bias is not None]
+    tables = [op.table for op in ops if isinstance(op, ir.Embedding)]
     return Widths(
         stream=max(signed_width(value.type) for value in numeric.values()),
-        x=x,
-        weight=_constant_width(graph, [n.op.weight for n in products]),
+        x=max((signed_width(x_type) for _, x_type in products), default=1),
+        weight=_constant_width(graph, [op.weight for op, _ in products]),
         acc=acc,
         bias=max(acc, _constant_width(graph, biases)) if biases else 1,
         norm_bias=max(32, _constant_width(graph, norm_biases)) if norm_biases else 1,
-        table=_constant_width(
-            graph, [n.op.table for n in graph.nodes if isinstance(n.op, ir.Embedding)]
-        ),
+        table=_constant_width(graph, tables),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -201,5 +202,5 @@ class ConstMatVec(wiring.Component):
             m.d.sync += [q.eq(a) for q, a in zip(queue, accumulators, strict=True)]
         with m.Elif(take):
             m.d.sync += filled.eq(filled - 1)
-            m.d.sync += [q.eq(n) for q, n in zip(queue[:-1], queue[1:], strict=True)]
+            m.d.sync += [q.eq(n) for q, n in pairwise(queue)]
         return queue[0], valid

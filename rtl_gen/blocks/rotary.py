@@ -87,7 +87,7 @@ class Rotary(wiring.Component):
             self.table.en.eq(en),
         ]
 
-        # y[j] = a * cos - b * sin in the first transfer, y[j + D/2] = b * cos + a * sin in the second.
+        # First transfer y[j] = a * cos - b * sin, second y[j + D/2] = b * cos + a * sin.
         x_cos = delay(m, en, Mux(second, self.b.payload, self.a.payload), rom.LATENCY)
         x_sin = delay(m, en, Mux(second, self.a.payload, self.b.payload), rom.LATENCY)
         cos = self.table.data[:TABLE_BITS].as_signed()

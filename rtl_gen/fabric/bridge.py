@@ -12,9 +12,8 @@ host       argument            meaning
 ``C``                          ask for the cycles of the last step
 =========  ==================  =====================================================
 
-The chip's beats come as ``o`` or, the last of a sequence or frame, ``l``, and data (2); identity as
-``i`` and 32 bytes; cycles as ``c`` and 4 bytes. A token or element must not follow while the chip is
-busy with the one before (``o`` and ``l`` tell).
+The chip's beats come as ``o`` or, the last of a sequence or frame, ``l``, and data (2); identity
+as ``i`` and 32 bytes; cycles as ``c`` and 4 bytes.
 """
 
 from __future__ import annotations

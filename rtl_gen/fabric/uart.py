@@ -28,10 +28,9 @@ class Transmitter(wiring.Component):
         timer = Signal(range(self.divisor))
         m.d.comb += self.i.ready.eq(left == 0)
         m.d.sync += self.pin.eq((left == 0) | bits[0])
-        with m.If(left == 0):
-            with m.If(self.i.valid):
-                frame = Cat(Const(0, 1), self.i.payload, Const(1, 1))
-                m.d.sync += [bits.eq(frame), left.eq(FRAME_BITS), timer.eq(self.divisor - 1)]
+        with m.If(left == 0), m.If(self.i.valid):
+            frame = Cat(Const(0, 1), self.i.payload, Const(1, 1))
+            m.d.sync += [bits.eq(frame), left.eq(FRAME_BITS), timer.eq(self.divisor - 1)]
         with m.Elif(timer == 0):
             m.d.sync += [bits.eq(bits >> 1), left.eq(left - 1), timer.eq(self.divisor - 1)]
         with m.Else():
@@ -56,9 +55,8 @@ class Receiver(wiring.Component):
         timer = Signal(range(2 * self.divisor))
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(left == 0):
-            with m.If(~pin):
-                m.d.sync += [left.eq(9), timer.eq(self.divisor + self.divisor // 2 - 1)]
+        with m.If(left == 0), m.If(~pin):
+            m.d.sync += [left.eq(9), timer.eq(self.divisor + self.divisor // 2 - 1)]
         with m.Elif(timer != 0):
             m.d.sync += timer.eq(timer - 1)
         with m.Else():
