@@ -9,10 +9,10 @@ from typing import Any
 
 from flow import digest, files, text
 from flow.config import ModelConfig
+from flow.graph import read
 from flow.simulate import Chip, Engine, build
 from flow.tools import verilator
 from flow.verify import Result, check_identity, compare_frames, compare_tokens, edge_frames
-from rtl_gen.ir import serialize
 from rtl_gen.ir.integer import IntegerGraph
 
 FRAME_SEED = 1
@@ -57,7 +57,7 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
         print(f"  {metrics}: nothing to do, same inputs as last time", file=sys.stderr)
         return
     manifest = files.read_json(design.manifest)
-    graph = serialize.load(design.graph)
+    graph = read(design.graph)
     folder = metrics.parent / f"simulator.{design.engine}"
     print(f"  building the simulator of {design.verilog}", file=sys.stderr)
     program = build(design.engine, design.verilog, folder, log, kind=manifest["kind"])

@@ -92,6 +92,11 @@ def by_unit(modules: Mapping[str, Mapping[str, int]], top: str) -> dict[str, Res
     return units
 
 
+def unit_name(module: str) -> str:
+    """Name of a unit for people: what `by_unit` calls ``""`` is the chip's control."""
+    return module.removeprefix("chip.") or "control"
+
+
 def check_fit(total: Resources, units: Mapping[str, Resources], device: str, where: str) -> None:
     """Refuse a design that `device` does not hold.
 
@@ -118,7 +123,7 @@ def check_fit(total: Resources, units: Mapping[str, Resources], device: str, whe
     for name in short:
         need, have = getattr(total, name), getattr(room, name)
         largest = sorted(units, key=lambda unit: -getattr(units[unit], name))[:3]
-        parts = ", ".join(f"{unit or 'top'} {getattr(units[unit], name)}" for unit in largest)
+        parts = ", ".join(f"{unit_name(unit)} {getattr(units[unit], name)}" for unit in largest)
         lines.append(
             f"  {LABELS[name]}: {need} needed, {have} there, {need - have} too many "
             f"({100 * need / have - 100:.0f} % over); the most in {parts}"

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from flow import checkpoint, checks, config, files, fpga, measure
+from flow import checkpoint, checks, config, files, fpga, graph, measure
 from flow.log import recorded
 from rtl_gen import plan
 from rtl_gen.errors import FlowError
-from rtl_gen.ir import serialize
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -46,10 +45,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     stage = _stage(
         subparsers, "synthesize", _synthesize, "Verilog to netlist",
-        "synthesize configs/targets/ulx3s_85f.yaml --chip results/names/rtl/chip.v"
+        "synthesize configs/targets/ulx3s_85f.yaml --model configs/models/names.yaml"
+        " --chip results/names/rtl/chip.v"
         " --manifest results/names/rtl/manifest.json --folder results/names/ulx3s_85f",
     )  # fmt: skip
-    _files(stage, "config", "--chip", "--manifest", "--folder")
+    _files(stage, "config", "--model", "--chip", "--manifest", "--folder")
 
     stage = _stage(
         subparsers, "place", _place, "netlist to routed design",
@@ -122,9 +122,9 @@ def _quantize(args: argparse.Namespace) -> int:
 def _rtl(args: argparse.Namespace) -> int:
     from rtl_gen import emit  # noqa: PLC0415  # Amaranth takes a second to import
 
-    graph = serialize.load(args.graph)
+    design = graph.read(args.graph)
     lanes = config.load_model(args.config).plan.lanes
-    emitted = emit.emit(graph, plan.choose(graph, lanes))
+    emitted = emit.emit(design, plan.choose(design, lanes))
     files.write(args.folder / "chip.v", emitted.verilog)
     files.write_json(args.folder / "manifest.json", emitted.manifest)
     files.write_folder(args.folder / "rom", {
@@ -149,9 +149,11 @@ def _synthesize(args: argparse.Namespace) -> int:
     from rtl_gen import board  # noqa: PLC0415  # Amaranth takes a second to import
 
     target = config.load_target(args.config)
+    start = config.load_model(args.model).generate
     top = board.top(
         files.read_json(args.manifest), clock_mhz=target.clock_mhz,
         oscillator_mhz=target.oscillator_mhz, baud=target.baud,
+        temperature=start.temperature, seed=start.seed, limit=start.limit,
     )  # fmt: skip
     fpga.synthesize(args.chip, top, target, args.folder, args.log or args.folder / "synthesize.log")
     return 0

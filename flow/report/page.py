@@ -74,12 +74,8 @@ def _headlines(values: Mapping[str, float]) -> list[tuple[str, str, str]]:
 
 
 def _units(metrics: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
-    units = [(_unit(name), item) for name, item in metrics["units"].items()]
+    units = [(ecp5.unit_name(name), item) for name, item in metrics["units"].items()]
     return sorted(units, key=lambda item: (-item[1]["lut"], item[0]))
-
-
-def _unit(name: str) -> str:
-    return name.removeprefix("chip.") if name else "control"
 
 
 def _area(metrics: Mapping[str, Any]) -> str:

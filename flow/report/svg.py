@@ -112,7 +112,8 @@ def ticks(low: float, high: float) -> tuple[float, float, float]:
     span = (high - low) or abs(high) or 1
     power = 10.0 ** math.floor(math.log10(span / 5))
     step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 6)
-    return math.floor(low / step) * step, math.ceil(high / step) * step, step
+    start, stop = math.floor(low / step) * step, math.ceil(high / step) * step
+    return start, stop if stop > start else start + step, step
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "label") -> str:

@@ -22,16 +22,12 @@ WORKFLOW = said_plainly(intaglio.load, config)
 
 def of_model(method, *args):
     """Params function: `method` of the workflow for the model of a job."""
-    return lambda wildcards: said_plainly(
-        getattr(WORKFLOW, method), wildcards.model, *args
-    )
+    return lambda wildcards: said_plainly(getattr(WORKFLOW, method), wildcards.model, *args)
 
 
 def of_target(method, *args):
     """Params function: `method` of the workflow for the target of a job."""
-    return lambda wildcards: said_plainly(
-        getattr(WORKFLOW, method), wildcards.target, *args
-    )
+    return lambda wildcards: said_plainly(getattr(WORKFLOW, method), wildcards.target, *args)
 
 
 def over_runs(pattern):

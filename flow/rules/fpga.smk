@@ -1,8 +1,7 @@
 rule synthesize_chip:
-    message:
-        "{wildcards.model} on {wildcards.target}: synthesizing"
     input:
         config=ancient("configs/targets/{target}.yaml"),
+        model=ancient("configs/models/{model}.yaml"),
         chip=rules.generate_rtl.output.chip,
         manifest=rules.generate_rtl.output.manifest,
         rom=rules.generate_rtl.output.rom,
@@ -12,24 +11,24 @@ rule synthesize_chip:
         wrapper=update("results/{model}/{target}/top.v"),
         board=update("results/{model}/{target}/top.json"),
         cells=update("results/{model}/{target}/cells.json"),
-    params:
-        settings=of_target(
-            "target_settings", "device", "oscillator_mhz", "clock_mhz", "baud"
-        ),
-        sources=intaglio.sources("synthesize"),
-        tools=intaglio.versions("yosys"),
     log:
         "logs/{model}/{target}/synthesize.log",
     conda:
         "../envs/intaglio.yaml"
+    params:
+        settings=of_target("target_settings", "device", "oscillator_mhz", "clock_mhz", "baud"),
+        start=of_model("settings", "generate"),
+        sources=intaglio.sources("synthesize"),
+        tools=intaglio.versions("yosys"),
+    message:
+        "{wildcards.model} on {wildcards.target}: synthesizing"
     shell:
-        "python -m flow synthesize {input.config} --chip {input.chip} --manifest {input.manifest}"
+        "python -m flow synthesize {input.config} --model {input.model} --chip {input.chip}"
+        " --manifest {input.manifest}"
         " --folder results/{wildcards.model}/{wildcards.target} --log {log}"
 
 
 rule place_and_route:
-    message:
-        "{wildcards.model} on {wildcards.target}: placing and routing, seed {wildcards.seed}"
     input:
         config=ancient("configs/targets/{target}.yaml"),
         board=rules.synthesize_chip.output.board,
@@ -37,17 +36,17 @@ rule place_and_route:
     output:
         config=update("results/{model}/{target}/seed{seed}/top.config"),
         timing=update("results/{model}/{target}/seed{seed}/timing.json"),
-    params:
-        settings=of_target(
-            "target_settings", "device", "package", "speed", "clock_mhz"
-        ),
-        pins=of_target("pin_file"),
-        sources=intaglio.sources("place"),
-        tools=intaglio.versions("nextpnr"),
     log:
         "logs/{model}/{target}/place.seed{seed}.log",
     conda:
         "../envs/intaglio.yaml"
+    params:
+        settings=of_target("target_settings", "device", "package", "speed", "clock_mhz"),
+        pins=of_target("pin_file"),
+        sources=intaglio.sources("place"),
+        tools=intaglio.versions("nextpnr"),
+    message:
+        "{wildcards.model} on {wildcards.target}: placing and routing, seed {wildcards.seed}"
     shell:
         "python -m flow place {input.config} --netlist {input.board} --cells {input.cells}"
         " --seed {wildcards.seed}"
@@ -55,8 +54,6 @@ rule place_and_route:
 
 
 rule pack_bitstream:
-    message:
-        "{wildcards.model} on {wildcards.target}: packing the bitstream"
     input:
         config=ancient("configs/targets/{target}.yaml"),
         routed=over_seeds("results/{model}/{target}/seed{seed}/top.config"),
@@ -64,14 +61,16 @@ rule pack_bitstream:
     output:
         bitstream=update("results/{model}/{target}/chip.bit"),
         choice=update("results/{model}/{target}/bitstream.json"),
-    params:
-        settings=of_target("target_settings", "device"),
-        sources=intaglio.sources("pack"),
-        tools=intaglio.versions("ecppack"),
     log:
         "logs/{model}/{target}/pack.log",
     conda:
         "../envs/intaglio.yaml"
+    params:
+        settings=of_target("target_settings", "device"),
+        sources=intaglio.sources("pack"),
+        tools=intaglio.versions("ecppack"),
+    message:
+        "{wildcards.model} on {wildcards.target}: packing the bitstream"
     shell:
         "python -m flow pack {input.config} --timing {input.timing}"
         " --folder results/{wildcards.model}/{wildcards.target} --log {log}"

@@ -1,23 +1,23 @@
 rule quantize_model:
-    message:
-        "{wildcards.model}: quantizing {resources.checkpoint}"
     input:
         config=ancient("configs/models/{model}.yaml"),
     output:
         graph=update("results/{model}/quantize/graph.safetensors"),
         metrics=update("results/{model}/quantize/metrics.json"),
+    log:
+        "logs/{model}/quantize.log",
+    conda:
+        "../envs/intaglio.yaml"
+    # A resource, because params and input are provenance, and a moved checkpoint is the same one.
+    resources:
+        checkpoint=of_model("checkpoint"),
     params:
         content=of_model("content"),
         settings=of_model("settings", "tokenizer", "data", "quantize", "generate"),
         data=of_model("data"),
         sources=intaglio.sources("quantize"),
-    # A resource, because params and input are provenance, and a moved checkpoint is the same one.
-    resources:
-        checkpoint=of_model("checkpoint"),
-    log:
-        "logs/{model}/quantize.log",
-    conda:
-        "../envs/intaglio.yaml"
+    message:
+        "{wildcards.model}: quantizing {resources.checkpoint}"
     shell:
         "python -m flow quantize {input.config} --checkpoint {resources.checkpoint:q}"
         " --folder results/{wildcards.model}/quantize --log {log}"

@@ -1,6 +1,4 @@
 rule collect_metrics:
-    message:
-        "{wildcards.model} on {wildcards.target}: collecting metrics"
     input:
         model=ancient("configs/models/{model}.yaml"),
         target=ancient("configs/targets/{target}.yaml"),
@@ -18,16 +16,16 @@ rule collect_metrics:
             category="{model}",
             labels={"target": "{target}", "content": "metrics"},
         ),
-    params:
-        model=of_model("settings", "title", "quantize", "verify"),
-        target=of_target(
-            "target_settings", "title", "device", "package", "speed", "clock_mhz"
-        ),
-        sources=intaglio.sources("report"),
     log:
         "logs/{model}/{target}/measure.log",
     conda:
         "../envs/intaglio.yaml"
+    params:
+        model=of_model("settings", "title", "quantize", "verify"),
+        target=of_target("target_settings", "title", "device", "package", "speed", "clock_mhz"),
+        sources=intaglio.sources("report"),
+    message:
+        "{wildcards.model} on {wildcards.target}: collecting metrics"
     shell:
         "python -m flow measure {input.model} {input.target} --quality {input.quality}"
         " --manifest {input.manifest} --rtl {input.rtl} --netlist {input.netlist}"
@@ -36,8 +34,6 @@ rule collect_metrics:
 
 
 rule write_report:
-    message:
-        "{wildcards.model} on {wildcards.target}: writing the report"
     input:
         metrics=rules.collect_metrics.output.metrics,
     output:
@@ -47,30 +43,32 @@ rule write_report:
             category="{model}",
             labels={"target": "{target}", "content": "report"},
         ),
-    params:
-        sources=intaglio.sources("report"),
     log:
         "logs/{model}/{target}/report.log",
     conda:
         "../envs/intaglio.yaml"
+    params:
+        sources=intaglio.sources("report"),
+    message:
+        "{wildcards.model} on {wildcards.target}: writing the report"
     shell:
         "python -m flow report {input.metrics} --html {output.page} > {log}"
 
 
 # Judged apart from measuring and after the page, so that a failed check keeps its evidence.
 rule judge:
-    message:
-        "{wildcards.model} on {wildcards.target}: judging"
     input:
         metrics=rules.collect_metrics.output.metrics,
         page=rules.write_report.output.page,
     output:
         verdict=update("results/{model}/{target}/signoff.json"),
-    params:
-        sources=intaglio.sources("report"),
     log:
         "logs/{model}/{target}/signoff.log",
     conda:
         "../envs/intaglio.yaml"
+    params:
+        sources=intaglio.sources("report"),
+    message:
+        "{wildcards.model} on {wildcards.target}: judging"
     shell:
         "python -m flow signoff {input.metrics} --verdict {output.verdict} 2>&1 | tee {log} >&2"

@@ -1,6 +1,4 @@
 rule generate_rtl:
-    message:
-        "{wildcards.model}: writing Verilog"
     input:
         config=ancient("configs/models/{model}.yaml"),
         graph=rules.quantize_model.output.graph,
@@ -8,13 +6,15 @@ rule generate_rtl:
         chip=update("results/{model}/rtl/chip.v"),
         manifest=update("results/{model}/rtl/manifest.json"),
         rom=update(directory("results/{model}/rtl/rom")),
-    params:
-        settings=of_model("settings", "plan"),
-        sources=intaglio.sources("rtl"),
     log:
         "logs/{model}/rtl.log",
     conda:
         "../envs/intaglio.yaml"
+    params:
+        settings=of_model("settings", "plan"),
+        sources=intaglio.sources("rtl"),
+    message:
+        "{wildcards.model}: writing Verilog"
     shell:
         "python -m flow rtl {input.config} --graph {input.graph}"
         " --folder results/{wildcards.model}/rtl --log {log}"

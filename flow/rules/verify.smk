@@ -1,6 +1,4 @@
 rule verify_rtl:
-    message:
-        "{wildcards.model}: comparing the simulated RTL with the golden model"
     input:
         config=ancient("configs/models/{model}.yaml"),
         graph=rules.quantize_model.output.graph,
@@ -9,16 +7,18 @@ rule verify_rtl:
         rom=rules.generate_rtl.output.rom,
     output:
         metrics=update("results/{model}/verify/metrics.json"),
-    params:
-        settings=of_model("settings", "tokenizer", "verify"),
-        sources=intaglio.sources("verify"),
-        tools=intaglio.versions("verilator"),
-    resources:
-        checkpoint=of_model("checkpoint"),
     log:
         "logs/{model}/verify.log",
     conda:
         "../envs/intaglio.yaml"
+    resources:
+        checkpoint=of_model("checkpoint"),
+    params:
+        settings=of_model("settings", "tokenizer", "verify"),
+        sources=intaglio.sources("verify"),
+        tools=intaglio.versions("verilator"),
+    message:
+        "{wildcards.model}: comparing the simulated RTL with the golden model"
     shell:
         "python -m flow verify {input.config} --checkpoint {resources.checkpoint:q}"
         " --graph {input.graph} --design {input.chip} --manifest {input.manifest}"
@@ -26,8 +26,6 @@ rule verify_rtl:
 
 
 rule verify_netlist:
-    message:
-        "{wildcards.model} on {wildcards.target}: comparing the simulated netlist with the golden model"
     input:
         config=ancient("configs/models/{model}.yaml"),
         graph=rules.quantize_model.output.graph,
@@ -35,16 +33,18 @@ rule verify_netlist:
         manifest=rules.generate_rtl.output.manifest,
     output:
         metrics=update("results/{model}/{target}/verify.json"),
-    params:
-        settings=of_model("settings", "tokenizer", "verify"),
-        sources=intaglio.sources("verify"),
-        tools=intaglio.versions("verilator"),
-    resources:
-        checkpoint=of_model("checkpoint"),
     log:
         "logs/{model}/{target}/verify.log",
     conda:
         "../envs/intaglio.yaml"
+    resources:
+        checkpoint=of_model("checkpoint"),
+    params:
+        settings=of_model("settings", "tokenizer", "verify"),
+        sources=intaglio.sources("verify"),
+        tools=intaglio.versions("verilator"),
+    message:
+        "{wildcards.model} on {wildcards.target}: comparing the simulated netlist with the golden model"
     shell:
         "python -m flow verify {input.config} --checkpoint {resources.checkpoint:q}"
         " --graph {input.graph} --netlist {input.netlist} --manifest {input.manifest}"
