@@ -194,4 +194,4 @@ def top(
         manifest, clock_mhz=clock_mhz, oscillator_mhz=oscillator_mhz, baud=baud,
         temperature=temperature, seed=seed, limit=limit,
     )  # fmt: skip
-    return convert(board, "top", memories=False)
+    return convert(board, "top", primitives=False)

@@ -9,7 +9,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
-from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
+from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, register, round_shift
+from rtl_gen.fabric.product import product
 from rtl_gen.fabric.ram import Ram
 from rtl_gen.ir.tables import EXP2_FRACTION_BITS, INDEX_BITS
 
@@ -242,13 +243,13 @@ class Attention(wiring.Component):
         for d, q in enumerate(query):
             left = Signal(signed(PROBABILITY_BITS + 1), name=f"left{d}", reset_less=True)
             right = Signal(signed(ELEMENT_BITS), name=f"right{d}", reset_less=True)
-            product = Signal(signed(len(left) + len(right)), name=f"product{d}", reset_less=True)
+            exact = Signal(signed(len(left) + len(right)), name=f"exact{d}")
+            m.submodules[f"lane{d}"] = product(left, right, exact)
             m.d.sync += [
                 left.eq(Mux(weighing, p, q)),
                 right.eq(Mux(weighing, v, k).word_select(d, ELEMENT_BITS)),
-                product.eq(left * right),
             ]
-            products.append(product)
+            products.append(register(m, Const(1), exact))
         return products
 
     def _tree(self, m: Module, products: list[Signal]) -> tuple[Signal, int]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from rtl_gen.blocks.requantize import Requantize
 from rtl_gen.fabric import rom
-from rtl_gen.fabric.pipeline import delay
+from rtl_gen.fabric.pipeline import delay, register
+from rtl_gen.fabric.product import product
 
 MULTIPLIER_BITS = 16
 
@@ -138,11 +139,11 @@ class ConstMatVec(wiring.Component):
         )
         for j, acc in enumerate(accumulators):
             weight = self.weights.data.word_select(j, self.weight_width).as_signed()
-            product = Signal(signed(self.x_width + self.weight_width), reset_less=True)
-            with m.If(en):
-                m.d.sync += product.eq(x * weight)
+            exact = Signal(signed(self.x_width + self.weight_width), name=f"exact{j}")
+            m.submodules[f"lane{j}"] = product(x, weight, exact)
+            held = register(m, en, exact)
             with m.If(en & valid):
-                m.d.sync += acc.eq(Mux(first, 0, acc) + product)
+                m.d.sync += acc.eq(Mux(first, 0, acc) + held)
         with m.If(en):
             m.d.sync += done.eq(valid & final)
 
