@@ -22,6 +22,13 @@ from cocotb_tools.runner import get_runner
 
 TAIL_LINES = 60
 
+BUILD_ARGS = {
+    # Yosys wakes `always @*` at time 0 by a register that is initialized there; SystemVerilog, the
+    # runner's choice for Icarus, initializes before it listens, and the block's outputs stay X.
+    "icarus": ["-g2005"],
+    "verilator": ["-Wno-fatal"],
+}
+
 
 def seed() -> int:
     """Seed of this run: 0, or ``TEST_SEED`` when hunting."""
@@ -119,7 +126,7 @@ def run_cocotb(
             hdl_toplevel=top,
             build_dir=build_dir,
             always=True,
-            build_args=["-Wno-fatal"] if sim == "verilator" else [],
+            build_args=BUILD_ARGS[sim],
             timescale=("1ns", "1ps"),
             waves=waves,
             log_file=build_log,

@@ -10,12 +10,15 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import RisingEdge, SimTimeoutError
 from numpy.typing import NDArray
 
 from flow.testbench.stream import StreamSink, StreamSource, bursts, pauses, start
 from rtl_gen.ir.types import IntType
 from tests.harness import seed
+
+PATIENCE_CYCLES = 3000
+"""Longest time of one exchange; the slowest block needs a tenth of it."""
 
 PACES = ("steady", "ragged")
 
@@ -82,13 +85,26 @@ class Bench:
         await RisingEdge(self.dut.clk)
         self.dut.start.value = 0
 
+    async def drained(self) -> None:
+        """Wait until every source has handed over what it was given, and a few cycles more."""
+        while any(source.queue.qsize() or source.valid.value for source in self.sources.values()):
+            await RisingEdge(self.dut.clk)
+        for _ in range(4):
+            await RisingEdge(self.dut.clk)
+
     async def exchange(self, expected: Iterable[int], where: str, **inputs: Iterable[int]) -> None:
         """Send `inputs` and compare what comes back, nothing missing and nothing too much."""
         sent = {name: [int(x) for x in values] for name, values in inputs.items()}
         for name, values in sent.items():
             self.sources[name].send(values)
         wanted = [int(x) for x in expected]
-        got = await self.sink.receive(len(wanted))
+        try:
+            got = await self.sink.receive(len(wanted), timeout_cycles=PATIENCE_CYCLES)
+        except SimTimeoutError:
+            raise AssertionError(
+                f"TEST_SEED={seed()} {where}: {len(wanted)} transfers expected, the block stopped"
+                f" before the last\nsent     {sent}"
+            ) from None
         for _ in range(4):
             await RisingEdge(self.dut.clk)
         while not self.sink.queue.empty():

@@ -1,0 +1,157 @@
+"""`rtl_gen.blocks.const_matvec` against `rtl_gen.golden.const_matvec`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rtl_gen.blocks.const_matvec import ConstMatVec, row_words, weight_words
+from rtl_gen.fabric import rom
+from rtl_gen.golden.const_matvec import const_matvec
+from rtl_gen.ir.types import IntType
+from tests.blocks.drive import Bench, numbers, paced
+from tests.harness import parameters, run_cocotb, seed
+
+BIAS = IntType(14)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One matrix of the test: weight (n_out, n_in), bias or None, multiplier (n_out,)."""
+
+    weight: NDArray[np.int64]
+    bias: NDArray[np.int64] | None
+    multiplier: NDArray[np.int64]
+
+
+def matrices(shapes: list[list[int]], weight_width: int) -> list[Matrix]:
+    """A random matrix with bias and an extreme one without, per shape."""
+    rng = np.random.default_rng(seed())
+    kind = IntType(weight_width)
+    found = []
+    for rows, columns in shapes:
+        multiplier = numbers(rng, IntType(16, signed=False), rows).clip(1)
+        drawn = numbers(rng, kind, rows * columns).reshape(rows, columns)
+        found.append(Matrix(drawn, numbers(rng, BIAS, rows), multiplier))
+        found.append(Matrix(np.full((rows, columns), kind.min), None, multiplier))
+    return found
+
+
+def accumulator(stored: list[Matrix], x: IntType) -> IntType:
+    """Narrowest accumulator: it is reached by the extreme matrix, so one bit less would fail."""
+    largest = max(int(abs(m.weight).sum(axis=1).max()) for m in stored) * -x.min
+    return IntType.holding(-largest, largest)
+
+
+def test_golden_adds_the_bias_before_it_scales() -> None:
+    y = const_matvec(
+        np.array([[1, 2]]), np.array([[3, 4]]), np.array([1]), np.array([3]), 2, IntType(8)
+    )
+    assert y.tolist() == [[9]]
+
+
+def test_golden_is_exact_beyond_float64() -> None:
+    x, weight = np.full((1, 2), (1 << 31) - 1), np.array([[(1 << 30) + 1, 1 << 30]])
+    exact = int(x[0, 0]) * ((1 << 30) + 1 + (1 << 30))
+    y = const_matvec(x, weight, None, np.array([1]), 30, IntType(40))
+    assert y.tolist() == [[(exact + (1 << 29)) >> 30]]
+
+
+def test_weight_words_put_lane_0_in_the_low_bits_and_pad_with_zeros() -> None:
+    words = weight_words(np.array([[1, 2], [3, 4], [-1, -2]]), lanes=2, width=4)
+    assert words == [0x31, 0x42, 0x0F, 0x0E]
+
+
+def test_row_words_put_the_bias_above_the_multiplier() -> None:
+    assert row_words(np.array([-1]), np.array([5]), 4) == [0xF0005]
+    assert row_words(None, np.array([5]), 4) == [5]
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize(
+    ("lanes", "shapes", "x_width", "weight_width"),
+    [
+        (4, [[4, 4], [7, 3], [1, 9], [9, 1]], 8, 4),
+        (8, [[16, 16], [5, 2], [17, 5]], 8, 8),
+        (1, [[3, 4], [1, 1]], 5, 2),
+        (3, [[7, 6], [2, 1]], 16, 8),
+    ],
+)
+def test_block_equals_golden(
+    lanes: int, shapes: list[list[int]], x_width: int, weight_width: int, tmp_path: Path
+) -> None:
+    stored = matrices(shapes, weight_width)
+    weights = [word for m in stored for word in weight_words(m.weight, lanes, weight_width)]
+    rows = [word for m in stored for word in row_words(m.bias, m.multiplier, BIAS.width)]
+    run_cocotb(
+        ConstMatVec(
+            lanes=lanes,
+            x_width=x_width,
+            weight_width=weight_width,
+            acc_width=accumulator(stored, IntType(x_width)).width,
+            bias_width=BIAS.width,
+            width=16,
+            weight_depth=len(weights),
+            row_depth=len(rows),
+            max_columns=max(columns for _, columns in shapes),
+            max_rows=max(rows for rows, _ in shapes),
+        ),
+        module=__name__,
+        build_dir=tmp_path,
+        parameters={
+            "lanes": lanes,
+            "shapes": shapes,
+            "x_width": x_width,
+            "weight_width": weight_width,
+        },
+        verilog_text=rom.VERILOG,
+        files={
+            "rom/matvec_weight.hex": rom.image(weights, lanes * weight_width),
+            "rom/matvec_row.hex": rom.image(rows, 16 + BIAS.width),
+        },
+    )
+
+
+@cocotb.test()
+@paced
+async def every_matrix_with_random_and_extreme_vectors(dut: Any, idle: str, stall: str) -> None:
+    lanes, shapes, x_width, weight_width = parameters().values()
+    kind, out = IntType(x_width), IntType(16)
+    stored = matrices(shapes, weight_width)
+    bench = Bench(dut, ["i"], idle, stall)
+    await bench.reset(
+        start=0, weight_base=0, row_base=0, last_column=0, rows=0, shift=0, low=0, high=0
+    )
+    weight_base = row_base = 0
+    for matrix in stored:
+        rows, columns = matrix.weight.shape
+        groups = -(-rows // lanes)
+        bits = accumulator([matrix], kind).width
+        for x, result in (
+            (np.full(columns, kind.min), out),
+            (np.full(columns, kind.max), IntType(8, signed=False)),
+            (numbers(bench.rng, kind, columns), out),
+            (numbers(bench.rng, kind, columns), IntType(8)),
+        ):
+            shift = max(0, bits + 16 - result.width - int(bench.rng.integers(0, 3)))
+            await bench.begin(
+                weight_base=weight_base,
+                row_base=row_base,
+                last_column=columns - 1,
+                rows=rows,
+                shift=shift,
+                low=result.min,
+                high=result.max,
+            )
+            y = const_matvec(x[None], matrix.weight, matrix.bias, matrix.multiplier, shift, result)
+            await bench.exchange(
+                y[0], f"{rows} x {columns}, shift {shift}, {result}", i=np.tile(x, groups)
+            )
+        weight_base += groups * columns
+        row_base += rows
