@@ -15,12 +15,22 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.sequencer import Sequencer
+from rtl_gen.fabric.skid import Skid
 from rtl_gen.fabric.vector_memory import VectorMemory, walk_ports
 from rtl_gen.ir.integer import IntegerGraph
 from rtl_gen.program import HEADS, SINKS, Program
 from rtl_gen.schedule import Schedule
 
 IDENTITY_BYTES = 32
+
+
+def _join(m: Module, source: Any, sink: Any) -> None:
+    """Connect two streams, here and now (inside a condition)."""
+    m.d.comb += [
+        sink.payload.eq(source.payload),
+        sink.valid.eq(source.valid),
+        source.ready.eq(sink.ready),
+    ]
 
 
 class Chip(wiring.Component):
@@ -178,43 +188,34 @@ class Chip(wiring.Component):
 
     def _heads(self, m: Module) -> Any:
         """Route operands to the head units and the selected unit's results to one stream."""
-        out = stream.Signature(signed(self.width)).create(path=("head",))
+        skid = m.submodules.skid = Skid(self.width)
         a, b = self.memory.a, self.memory.b
-        units, used = self.units, {i.fields["head"] for i in self.program.instructions}
+        used = {HEADS[i.fields["head"]] for i in self.program.instructions}
         operands = {"matvec": "i", "norm": "i", "pool": "i", "attend": "q", "rotary": "a"}
         with m.Switch(self.field("head")):
-            for code in sorted(used):
-                name = HEADS[code]
-                unit: Any = units.get("attention" if name == "attend" else name)
-                with m.Case(code):
+            for name in (name for name in HEADS if name in used - {"fill", "input"}):
+                unit: Any = self.units.get("attention" if name == "attend" else name)
+                with m.Case(HEADS.index(name)):
+                    _join(m, a if name == "copy" else unit.o, skid.i)
                     if name in operands:
-                        operand = getattr(unit, operands[name])
-                        m.d.comb += [
-                            operand.payload.eq(a.payload),
-                            operand.valid.eq(a.valid),
-                            a.ready.eq(operand.ready),
-                        ]
+                        _join(m, a, getattr(unit, operands[name]))
                     if name == "rotary":
-                        m.d.comb += [
-                            unit.b.payload.eq(b.payload),
-                            unit.b.valid.eq(b.valid),
-                            b.ready.eq(unit.b.ready),
-                        ]
-                    if name == "fill":
-                        m.d.comb += [out.payload.eq(0), out.valid.eq(1)]
-                    elif name == "input":
-                        m.d.comb += [
-                            out.payload.eq(self.i.payload[:16].as_signed()),
-                            out.valid.eq(self.i.valid & self.sequencer.busy),
-                            self.i.ready.eq(out.ready & self.sequencer.busy),
-                        ]
-                    else:
-                        source = a if name == "copy" else unit.o
-                        m.d.comb += [
-                            out.payload.eq(source.payload),
-                            out.valid.eq(source.valid),
-                            source.ready.eq(out.ready),
-                        ]
+                        _join(m, b, unit.b)
+        if not used & {"fill", "input"}:
+            return skid.o
+        # Zeros and frame elements are always at hand: they wait for the walk that counts them.
+        out = stream.Signature(signed(self.width)).create(path=("head",))
+        opened = self.memory.d_open
+        with m.If(self.is_head("input")):
+            m.d.comb += [
+                out.payload.eq(self.i.payload[:16].as_signed()),
+                out.valid.eq(self.i.valid & opened),
+                self.i.ready.eq(out.ready & opened),
+            ]
+        with m.Elif(self.is_head("fill")):
+            m.d.comb += [out.payload.eq(0), out.valid.eq(opened)]
+        with m.Else():
+            _join(m, skid.o, out)
         return out
 
     def _tail(self, m: Module, source: Any) -> Any:
@@ -240,11 +241,7 @@ class Chip(wiring.Component):
                     m.d.comb += unit.b.valid.eq(self.memory.b.valid)
                     m.d.comb += self.memory.b.ready.eq(unit.b.ready)
             with m.Else():
-                m.d.comb += [
-                    out.payload.eq(source.payload),
-                    out.valid.eq(source.valid),
-                    source.ready.eq(out.ready),
-                ]
+                _join(m, source, out)
             source = out
         return source
 
@@ -252,12 +249,12 @@ class Chip(wiring.Component):
         """Results to memory, cache, sampler or output; completion; the token loop."""
         memory, sequencer, units = self.memory, self.sequencer, self.units
         accepts = Signal(init=1)
-        offered = source.valid & memory.d.ready
+        offered = source.valid & accepts
         m.d.comb += [
             memory.d.payload.eq(source.payload),
-            memory.d.valid.eq(source.valid & accepts),
+            memory.d.valid.eq(offered),
             memory.d_write.eq(self.is_sink("memory")),
-            source.ready.eq(memory.d.ready & accepts),
+            source.ready.eq(accepts),
             sequencer.done.eq(memory.done),
             self.busy.eq(sequencer.busy),
             self.cycles.eq(sequencer.cycles),
@@ -273,7 +270,7 @@ class Chip(wiring.Component):
             data = Signal(signed(16))
             m.d.comb += [
                 data.eq(source.payload),
-                self.o.valid.eq(offered & self.is_sink("output")),
+                self.o.valid.eq(source.valid & memory.d_open & self.is_sink("output")),
                 self.o.payload.eq(Cat(data, memory.d_last)),
                 sequencer.i.valid.eq(self.i.valid),
             ]

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from rtl_gen.fabric.address import LEVELS, AddressGenerator
 from rtl_gen.fabric.pipeline import delay
 from rtl_gen.fabric.ram import Ram
+from rtl_gen.fabric.skid import Skid
 
 LEVEL_NAMES = tuple(f"{kind}{level}" for level in range(LEVELS) for kind in ("last", "step"))
 
@@ -28,7 +29,7 @@ def walk_ports(prefix: str, address_bits: int, last_bits: Sequence[int]) -> dict
 class VectorMemory(wiring.Component):
     """Words of `width` bits; readers `a` and `b` and writer `d` walk loops of addresses.
 
-    Two copies of the memory are written together and read apart. Read latency 3 cycles from
+    Two copies of the memory are written together and read apart. Read latency 4 cycles from
     `start`, throughput 1 element per cycle and stream.
 
     Parameters
@@ -46,6 +47,9 @@ class VectorMemory(wiring.Component):
         Pulses; configuration is stable from then on.
     done : Out(1)
         The last element of the `d` walk is being accepted.
+    d_open : Out(1)
+        The `d` walk has elements to come. The stream is always ready: nothing may be offered
+        outside of a walk.
     d_last : Out(1)
         The element offered on `d` is the walk's last.
     """
@@ -62,6 +66,7 @@ class VectorMemory(wiring.Component):
             "d_write": In(1),
             "done": Out(1),
             "d_last": Out(1),
+            "d_open": Out(1),
         }
         for prefix in "abd":
             ports[f"{prefix}_start"] = In(1)
@@ -83,7 +88,8 @@ class VectorMemory(wiring.Component):
         writer = self._walker(m, "d")
         taken = self.d.valid & writer.valid
         m.d.comb += [
-            self.d.ready.eq(writer.valid),
+            self.d.ready.eq(1),
+            self.d_open.eq(writer.valid),
             writer.en.eq(taken),
             self.d_last.eq(writer.last),
             self.done.eq(taken & writer.last),
@@ -97,7 +103,8 @@ class VectorMemory(wiring.Component):
         for prefix, o in (("a", self.a), ("b", self.b)):
             memory = m.submodules[f"{prefix}_copy"] = Ram(self.depth, self.width)
             reader = self._walker(m, prefix)
-            en = ~o.valid | o.ready
+            skid = m.submodules[f"{prefix}_skid"] = Skid(self.width)
+            en = ~skid.i.valid | skid.i.ready
             m.d.comb += [
                 memory.write.eq(write),
                 memory.write_addr.eq(address),
@@ -109,5 +116,9 @@ class VectorMemory(wiring.Component):
             data = Signal(signed(self.width), name=f"{prefix}_data", reset_less=True)
             with m.If(en):
                 m.d.sync += data.eq(memory.data)
-            m.d.comb += [o.payload.eq(data), o.valid.eq(delay(m, en, reader.valid, 2, reset=True))]
+            m.d.comb += [
+                skid.i.payload.eq(data),
+                skid.i.valid.eq(delay(m, en, reader.valid, 2, reset=True)),
+            ]
+            wiring.connect(m, skid.o, wiring.flipped(o))
         return m
