@@ -90,7 +90,9 @@ def build(
     compiler()
     argv = [
         str(folder() / "verilator"), "--cc", "--exe", "--build", "-O3", "-Wno-fatal",
-        "--top-module", top, "--Mdir", "build", "-o", "../simulator", *options,
+        "--top-module", top, "--Mdir", "build", "-o", "../simulator",
+        # The wheel (5.48.0) was configured without the compiler's option for precompiled headers.
+        "-MAKEFLAGS", "CFG_CXXFLAGS_PCH_I=-include", *options,
         *(name for name in sources if name.endswith((".v", ".sv"))), "driver.cpp",
     ]  # fmt: skip
     return Job(NAME, argv, version(), {"driver.cpp": driver}, sources, ("simulator",))
