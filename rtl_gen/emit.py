@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtl_gen import units
-from rtl_gen.blocks.attention import ELEMENT_BITS
 from rtl_gen.chip import IDENTITY_BYTES, Chip
 from rtl_gen.fabric.rom import image
 from rtl_gen.images import Images
@@ -102,7 +101,7 @@ def _memories(chip: Chip) -> list[dict[str, Any]]:
         )
     attention = chip.units.get("attention")
     if attention is not None:
-        width = attention.head_dim * ELEMENT_BITS
+        width = attention.head_dim * attention.element_bits
         found += [_state(f"{cache}_cache", width, attention.words) for cache in "kv"]
         found.append(_state("scores", attention.score_bits, attention.context))
     return sorted(found, key=lambda item: str(item["name"]))

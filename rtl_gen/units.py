@@ -46,6 +46,7 @@ class Widths:
     bias: int
     norm_bias: int
     table: int
+    qkv: int
 
 
 def _constant_width(graph: ir.IntegerGraph, names: list[str]) -> int:
@@ -78,6 +79,9 @@ def widths(graph: ir.IntegerGraph) -> Widths:
         acc = max(acc, product + (weight.data[0].size - 1).bit_length())
     biases = [op.bias for op, _ in products if op.bias is not None]
     norm_biases = [op.bias for op in ops if isinstance(op, ir.Norm) and op.bias is not None]
+    operands = [
+        name for n in graph.nodes if isinstance(n.op, ir.Attention) for name in n.inputs[:3]
+    ]
     tables = [op.table for op in ops if isinstance(op, ir.Embedding)]
     return Widths(
         stream=max(signed_width(value.type) for value in numeric.values()),
@@ -87,6 +91,7 @@ def widths(graph: ir.IntegerGraph) -> Widths:
         bias=max(acc, _constant_width(graph, biases)) if biases else 1,
         norm_bias=max(32, _constant_width(graph, norm_biases)) if norm_biases else 1,
         table=_constant_width(graph, tables),
+        qkv=max((numeric[name].type.width for name in operands), default=8),
     )
 
 
@@ -150,7 +155,7 @@ def build(
         op, layers = _one_attention(graph)
         units["attention"] = Attention(
             heads=op.heads, kv_heads=op.kv_heads, head_dim=op.head_dim, context=op.context,
-            layers=layers, width=sizes.stream,
+            layers=layers, width=sizes.stream, element_bits=sizes.qkv,
         )  # fmt: skip
     if any(isinstance(op, ir.MaxPool2d) for op in ops):
         units["pool"] = MaxPool(width=sizes.stream, max_window=peak["pool_last"] + 1)

@@ -14,9 +14,6 @@ from rtl_gen.fabric.product import product
 from rtl_gen.fabric.ram import Ram
 from rtl_gen.ir.tables import EXP2_FRACTION_BITS, INDEX_BITS
 
-ELEMENT_BITS = 8
-"""Width of q, k and v."""
-
 PROBABILITY_BITS = 16
 """Width of an unnormalized probability; 2**15 at the maximum."""
 
@@ -37,7 +34,9 @@ class Attention(wiring.Component):
     heads, kv_heads, head_dim, context, layers : int
         Shape of the attention; `layers` caches of `context` positions.
     width : int
-        Signed width of the streams; q, k and v use the low 8 bits.
+        Signed width of the streams.
+    element_bits : int
+        Signed width of q, k and v, which use the low bits of their streams.
 
     Members
     -------
@@ -55,19 +54,20 @@ class Attention(wiring.Component):
 
     def __init__(
         self, *, heads: int, kv_heads: int, head_dim: int, context: int, layers: int, width: int,
-        name: str = "attention",
+        element_bits: int = 8, name: str = "attention",
     ) -> None:  # fmt: skip
         self.heads = heads
         self.kv_heads = kv_heads
         self.head_dim = head_dim
         self.context = context
+        self.element_bits = element_bits
         self.words = layers * kv_heads * context
         self.exp2 = rom.Rom("exp2", 1 << EXP2_FRACTION_BITS, PROBABILITY_BITS)
         self.reciprocal = rom.Rom("reciprocal", 1 << INDEX_BITS, 16)
         grow = (head_dim - 1).bit_length()
-        self.score_bits = 2 * ELEMENT_BITS + grow
+        self.score_bits = 2 * self.element_bits + grow
         self.sum_bits = PROBABILITY_BITS + context.bit_length()
-        self.acc_bits = self.sum_bits + ELEMENT_BITS
+        self.acc_bits = self.sum_bits + self.element_bits
         super().__init__(
             {
                 "q": In(stream.Signature(signed(width))),
@@ -103,7 +103,7 @@ class Attention(wiring.Component):
         base = Signal.like(self.cache_base)
         issue, weigh, out_phase = Signal(), Signal(), Signal()
         query = [
-            Signal(signed(ELEMENT_BITS), name=f"query{d}", reset_less=True)
+            Signal(signed(self.element_bits), name=f"query{d}", reset_less=True)
             for d in range(self.head_dim)
         ]
         scored, weighed, divided, emitted = Signal(), Signal(), Signal(), Signal()
@@ -116,7 +116,7 @@ class Attention(wiring.Component):
             with m.State("QUERY"):
                 m.d.comb += [self.q.ready.eq(1), clear.eq(1)]
                 with m.If(self.q.valid):
-                    low = self.q.payload[:ELEMENT_BITS].as_signed()
+                    low = self.q.payload[: self.element_bits].as_signed()
                     m.d.sync += [a.eq(b) for a, b in zip(query, [*query[1:], low], strict=True)]
                     m.d.sync += element.eq(element + 1)
                     with m.If(element == self.head_dim - 1):
@@ -217,10 +217,10 @@ class Attention(wiring.Component):
 
     def _cache(self, m: Module, name: str, i: Any) -> Ram:
         """Cache filled by stream `i`; returns the memory."""
-        cache = m.submodules[f"{name}_cache"] = Ram(self.words, self.head_dim * ELEMENT_BITS)
+        cache = m.submodules[f"{name}_cache"] = Ram(self.words, self.head_dim * self.element_bits)
         element = Signal(range(self.head_dim + 1), name=f"{name}_element")
         group = Signal.like(self.cache_base, name=f"{name}_group")
-        word = Signal(self.head_dim * ELEMENT_BITS, name=f"{name}_word", reset_less=True)
+        word = Signal(self.head_dim * self.element_bits, name=f"{name}_word", reset_less=True)
         full = Signal(name=f"{name}_full")
         m.d.comb += [i.ready.eq(1), cache.write.eq(full), cache.write_data.eq(word)]
         m.d.comb += cache.write_addr.eq(group + self.position)
@@ -228,7 +228,7 @@ class Attention(wiring.Component):
         with m.If(full):
             m.d.sync += group.eq(group + self.context)
         with m.If(i.valid):
-            m.d.sync += word.eq(Cat(word[ELEMENT_BITS:], i.payload[:ELEMENT_BITS]))
+            m.d.sync += word.eq(Cat(word[self.element_bits :], i.payload[: self.element_bits]))
             m.d.sync += element.eq(Mux(element == self.head_dim - 1, 0, element + 1))
             m.d.sync += full.eq(element == self.head_dim - 1)
         with m.If(self.start):
@@ -242,19 +242,19 @@ class Attention(wiring.Component):
         products = []
         for d, q in enumerate(query):
             left = Signal(signed(PROBABILITY_BITS + 1), name=f"left{d}", reset_less=True)
-            right = Signal(signed(ELEMENT_BITS), name=f"right{d}", reset_less=True)
+            right = Signal(signed(self.element_bits), name=f"right{d}", reset_less=True)
             exact = Signal(signed(len(left) + len(right)), name=f"exact{d}")
             m.submodules[f"lane{d}"] = product(left, right, exact)
             m.d.sync += [
                 left.eq(Mux(weighing, p, q)),
-                right.eq(Mux(weighing, v, k).word_select(d, ELEMENT_BITS)),
+                right.eq(Mux(weighing, v, k).word_select(d, self.element_bits)),
             ]
             products.append(register(m, Const(1), exact))
         return products
 
     def _tree(self, m: Module, products: list[Signal]) -> tuple[Signal, int]:
         """Balanced sum, a register after every second level."""
-        terms: list[Value] = [p[: 2 * ELEMENT_BITS].as_signed() for p in products]
+        terms: list[Value] = [p[: 2 * self.element_bits].as_signed() for p in products]
         level = latency = 0
         while len(terms) > 1:
             pairs = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)]
@@ -308,7 +308,7 @@ class Attention(wiring.Component):
 
         with m.If(shift_out):
             m.d.sync += left.eq(left - 1)
-        narrow = Signal(signed(PROBABILITY_BITS + ELEMENT_BITS + 1), reset_less=True)
+        narrow = Signal(signed(PROBABILITY_BITS + self.element_bits + 1), reset_less=True)
         with m.If(en):
             m.d.sync += narrow.eq(accumulators[0] >> excess)
         quotient = multiply(m, en, narrow, self.reciprocal.data)
