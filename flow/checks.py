@@ -75,10 +75,14 @@ def _equal(metrics: Mapping[str, Any], key: str, name: str) -> Check:
 
 
 def _quality(values: Mapping[str, float], bound: float) -> Check:
-    increase = values.get("quality__loss_increase")
-    if increase is None:
-        return Check("quality", ok=False, detail="no loss was measured")
-    return Check("quality", increase <= bound, f"loss {increase:+.4f}, at most {bound:+g} accepted")
+    loss, accuracy = values.get("quality__loss__delta"), values.get("quality__accuracy__delta")
+    if loss is not None:
+        detail = f"loss {loss:+.4f} nats, at most {bound:+g} accepted"
+        return Check("quality", loss <= bound, detail)
+    if accuracy is not None:
+        detail = f"accuracy {accuracy:+.4f}, at least {-bound:+g} accepted"
+        return Check("quality", -accuracy <= bound, detail)
+    return Check("quality", ok=False, detail="neither loss nor accuracy was measured")
 
 
 def _memories(memories: list[Mapping[str, Any]]) -> Check:

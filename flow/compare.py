@@ -9,6 +9,7 @@ from typing import Any
 
 from flow import digest, files, text
 from flow.config import ModelConfig
+from flow.fpga import shared
 from flow.graph import read
 from flow.simulate import Chip, Engine, build
 from flow.tools import verilator
@@ -58,7 +59,9 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
         return
     manifest = files.read_json(design.manifest)
     graph = read(design.graph)
-    folder = metrics.parent / f"simulator.{design.engine}"
+    folder = (
+        shared(metrics.parent) if design.engine == "netlist" else metrics.parent
+    ) / "simulator"
     print(f"  building the simulator of {design.verilog}", file=sys.stderr)
     program = build(design.engine, design.verilog, folder, log, kind=manifest["kind"])
     with Chip(program, design.verilog.parent, context=graph.context) as chip:

@@ -23,8 +23,12 @@ def file(path: Path) -> str:
 
 
 def tree(folder: Path, paths: Iterable[Path]) -> str:
-    """Digest of names (relative to `folder`) and contents of `paths`. 16 digits."""
-    lines = sorted(f"{path.relative_to(folder).as_posix()} {file(path)}" for path in paths)
+    """Digest of names (relative to `folder`) and contents of the visible files in `paths`."""
+    lines = sorted(
+        f"{path.relative_to(folder).as_posix()} {file(path)}"
+        for path in paths
+        if path.is_file() and not path.name.startswith(".")
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

@@ -35,23 +35,23 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
         If Yosys fails or is absent.
     """
     files.write(folder / "top.v", top)
-    jobs = folder / "synthesis"
+    mapped, linked_job = shared(folder) / "synthesis", folder / "link"
     base.run(
-        yosys.synthesize_chip(chip, chip.parent / "rom"), jobs / "chip", log.with_suffix(".chip"),
+        yosys.synthesize_chip(chip, chip.parent / "rom"), mapped, log.with_suffix(".chip"),
         progress=yosys.progress,
     )  # fmt: skip
     base.run(
-        yosys.link_board(folder / "top.v", jobs / "chip/netlist.json", jobs / "chip/stub.v"),
-        jobs / "board", log.with_suffix(".board"), progress=yosys.progress,
+        yosys.link_board(folder / "top.v", mapped / "netlist.json", mapped / "stub.v"),
+        linked_job, log.with_suffix(".board"), progress=yosys.progress,
     )  # fmt: skip
-    modules = yosys.metrics((jobs / "chip/stat.json").read_text())
-    wrapper = yosys.metrics((jobs / "board/board.json").read_text())["top"]
-    linked = yosys.metrics((jobs / "board/stat.json").read_text())["top"]
+    modules = yosys.metrics((mapped / "stat.json").read_text())
+    wrapper = yosys.metrics((linked_job / "board.json").read_text())["top"]
+    linked = yosys.metrics((linked_job / "stat.json").read_text())["top"]
     units = {**ecp5.by_unit(modules, "chip"), "board": ecp5.of_cells(wrapper)}
     total = ecp5.of_cells(linked)
     for name in ("netlist.json", "netlist.v"):
-        files.copy(jobs / "chip" / name, folder / name)
-    files.copy(jobs / "board/top.json", folder / "top.json")
+        files.copy(mapped / name, folder / name)
+    files.copy(linked_job / "top.json", folder / "top.json")
     files.write_json(
         folder / CELLS,
         {
@@ -75,6 +75,17 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
         for name in ecp5.NAMES
     )
     print(f"  synthesized for {target.device}: {amounts}", file=sys.stderr)
+
+
+def shared(folder: Path) -> Path:
+    """Folder of the jobs that are the same for every ECP5 target of a model.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/<model>/<target>``.
+    """
+    return folder.parent / "ecp5"
 
 
 def place(

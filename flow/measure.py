@@ -11,8 +11,6 @@ from flow import __version__, checks, ecp5
 from flow.config import ModelConfig, TargetConfig
 from flow.metrics import record
 
-_QUALITY = "quality__"
-
 
 def collect(
     model: ModelConfig,
@@ -58,7 +56,7 @@ def collect(
         "memory__constant__bits": _bits(memories, "constant"),
         "memory__state__bits": _bits(memories, "state"),
         "bitstream__size": bitstream["bytes"],
-        **{f"{_QUALITY}{name}": value for name, value in quality["quality"].items()},
+        **quality["quality"],
         "verify__rtl__steps": rtl["compared"],
         "verify__rtl__mismatches": rtl["mismatches"],
         "verify__netlist__steps": netlist["compared"],

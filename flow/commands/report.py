@@ -32,7 +32,7 @@ _COLUMNS = {
     "timing__fmax": "MHz",
     "step__cycles__average": "cycles",
     "step__rate__fmax": "steps/s",
-    "quality__loss_increase": "loss +",
+    "quality__loss__delta": "loss +",
     "checks": "checks",
 }
 
@@ -123,7 +123,7 @@ def _cell(name: str, value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        if name == "quality__loss_increase":
+        if name == "quality__loss__delta":
             return f"{value:+.4f}"
         return f"{value:.1f}" if name == "timing__fmax" else f"{value:.0f}"
     return str(value)

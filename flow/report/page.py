@@ -20,7 +20,7 @@ _HEADLINES = (
     ("step__cycles__average", "{:,.0f}", "cycles", "average step"),
     ("timing__fmax", "{:.1f}", "MHz", "highest clock"),
     ("fpga__lut__count", "{:,.0f}", "LUT4", "{lut:.1f} % of the device"),
-    ("quality__loss_increase", "{:+.4f}", "nats", "loss added by the integers"),
+    ("quality__loss__delta", "{:+.4f}", "nats", "loss added by the integers"),
 )
 _STEPS = 40
 _UNITS = 24
@@ -30,7 +30,7 @@ def render(metrics: Mapping[str, Any]) -> str:
     """Give the page for the content of a ``metrics.json``."""
     values = {name: item["value"] for name, item in metrics["metrics"].items()}
     seeds = [(f"seed {item['seed']}", item["fmax_mhz"]) for item in metrics["seeds"]]
-    cycles = metrics["cycles_by_position"]
+    cycles = list(enumerate(metrics["cycles_by_position"], 1))
     return _template("page.html.j2").render(
         chip=metrics,
         noun="token" if metrics["kind"] == "token" else "frame",

@@ -6,6 +6,7 @@ only place that starts a process.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -17,7 +18,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,9 +63,7 @@ class Job:
     def digest(self) -> str:
         """Digest of everything the outputs depend on. Hexadecimal SHA-256."""
         inputs = {
-            name: digest.tree(path, (item for item in path.rglob("*") if item.is_file()))
-            if path.is_dir()
-            else digest.file(path)
+            name: digest.tree(path, path.rglob("*")) if path.is_dir() else digest.file(path)
             for name, path in self.inputs.items()
         }
         identity = [self.tool, self.version, list(self.argv), dict(self.files), inputs,
@@ -130,14 +130,44 @@ def run(
         If the job folder cannot be written.
     """
     identity = job.digest()
-    if _finished(folder, identity):
-        files.write(log, f"{job.tool}: nothing to do, same inputs as last time\n")
-        return False
+    with _alone(folder):
+        if _finished(folder, identity):
+            files.write(log, f"{job.tool}: nothing to do, same inputs as last time\n")
+            return False
+        _execute(job, identity, folder, log, progress, environment)
+        return True
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """Last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process runs a job in `folder`.
+
+    Targets of one family share jobs, and whoever comes second finds the job done. The lock is the
+    kernel's, so a killed process holds none.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}-lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _execute(
+    job: Job,
+    identity: str,
+    folder: Path,
+    log: Path,
+    progress: Progress | None,
+    environment: Mapping[str, str] | None,
+) -> None:
     # The tool works in a folder of its own, so that what a killed run left behind (or still
     # runs) never meets what this run writes; the folder gets its name when the tool has ended.
     for stale in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(stale, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     scratch.chmod(0o755)
     _prepare(job, scratch)
@@ -155,12 +185,6 @@ def run(
     outputs = {name: digest.file(folder / name) for name in job.outputs}
     record = {"tool": job.tool, "version": job.version, "digest": identity, "outputs": outputs}
     files.write_json(folder / RECORD, record)
-    return True
-
-
-def tail(log: Path, lines: int = 20) -> str:
-    """Last lines of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def _finished(folder: Path, identity: str) -> bool:
@@ -180,7 +204,8 @@ def _prepare(job: Job, folder: Path) -> None:
     for name, source in job.inputs.items():
         if source.is_dir():
             for item in sorted(source.rglob("*")):
-                if item.is_file():
+                # Snakemake marks a folder it has seen with a hidden file.
+                if item.is_file() and not item.name.startswith("."):
                     files.copy(item, folder / name / item.relative_to(source))
         else:
             files.copy(source, folder / name)

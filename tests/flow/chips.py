@@ -10,8 +10,9 @@ import yaml
 from flow import config, measure
 
 QUALITY = {
-    "quality": {"loss_float": 2.1569, "loss_integer": 2.1612, "loss_increase": 0.0043,
-                "kl": 0.0021, "agreement": 0.981},
+    "quality": {"quality__loss__float": 2.1569, "quality__loss__integer": 2.1612,
+                "quality__loss__delta": 0.0043, "quality__kl": 0.0021,
+                "quality__greedy_agreement": 0.981},
     "data": "US census first names: 64 for calibration, 64 others for evaluation",
     "samples": [
         {"seed": seed, "tokens": 7, "text": text}
@@ -32,7 +33,7 @@ RTL = {
     "simulator": "Verilator 5.48.0", "compared": 312, "mismatches": 0, "differences": [],
     "sequences": 48, "least": 300, "distinct": 27, "share": 0.14,
     "cycles": {"first": 905, "average": 1011.5, "longest": 1153,
-               "by_position": [[1 + i, 905 + 8 * i] for i in range(32)]},
+               "by_position": [905 + 8 * i for i in range(32)]},
 }  # fmt: skip
 CELLS = {
     "device": "LFE5U-85F", "yosys": "0.70", "cells": 9000, "types": {"LUT4": 5210},

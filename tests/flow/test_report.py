@@ -89,9 +89,15 @@ def test_a_netlist_that_proves_too_little_fails(tmp_path: Path, change: dict, sa
 
 def test_a_loss_beyond_the_bound_fails(tmp_path: Path) -> None:
     quality = copy.deepcopy(chips.QUALITY)
-    quality["quality"]["loss_increase"] = 0.2
+    quality["quality"]["quality__loss__delta"] = 0.2
     check = verdict(chips.metrics(tmp_path, quality=quality), "quality")
-    assert (check.ok, check.detail) == (False, "loss +0.2000, at most +0.05 accepted")
+    assert (check.ok, check.detail) == (False, "loss +0.2000 nats, at most +0.05 accepted")
+
+
+@pytest.mark.parametrize(("delta", "ok"), [(0.01, True), (-0.05, True), (-0.06, False)])
+def test_frames_are_judged_by_accuracy(tmp_path: Path, delta: float, ok: bool) -> None:
+    quality = {**chips.QUALITY, "quality": {"quality__accuracy__delta": delta}}
+    assert verdict(chips.metrics(tmp_path, quality=quality), "quality").ok == ok
 
 
 def test_a_memory_without_a_class_fails(tmp_path: Path) -> None:
