@@ -14,8 +14,9 @@ from rtl_gen.ir import integer as ir
 from rtl_gen.ir.range import attention_widths, norm_widths, row_bounds
 from rtl_gen.ir.types import Dyadic, IntType
 
-_I8, _I16, _U16 = IntType(8), IntType(16), IntType(16, signed=False)
+_I16, _U16 = IntType(16), IntType(16, signed=False)
 _WORK_BITS = 62
+_ATTENTION_BITS = 10
 _LARGEST_SHIFT = 47
 
 
@@ -173,7 +174,8 @@ def _rotary(site: Site, op: ir.Rotary) -> None:
 def _attention(site: Site, op: ir.Attention) -> None:
     q, k, v, _ = site.inputs
     for name, value, heads in (("q", q, op.heads), ("k", k, op.kv_heads), ("v", v, op.kv_heads)):
-        site.expect(value.type == _I8, f"{name} of type i8", value.type)
+        fits = value.type.signed and value.type.width <= _ATTENTION_BITS
+        site.expect(fits, f"{name} of a signed type of at most {_ATTENTION_BITS} bits", value.type)
         shape = (heads * op.head_dim,)
         site.expect(value.shape == shape, f"{name} of shape {shape}", value.shape)
     whole = op.kv_heads >= 1 and op.heads % op.kv_heads == 0

@@ -1,7 +1,8 @@
-"""Quantization: a ModelGraph and calibration data become an IntegerGraph."""
+"""Quantization: a ModelGraph and calibration data become an IntegerGraph, and what that costs."""
 
 from rtl_gen.quantize.examples import Examples
 from rtl_gen.quantize.lower import quantize
+from rtl_gen.quantize.quality import frame_integers, quality
 from rtl_gen.quantize.recipe import Recipe
 
-__all__ = ["Examples", "Recipe", "quantize"]
+__all__ = ["Examples", "Recipe", "frame_integers", "quality", "quantize"]

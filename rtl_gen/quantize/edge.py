@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import floor, log2
 
 import numpy as np
@@ -25,8 +26,11 @@ Array = NDArray[np.float64]
 LOOKUP_BITS = 10
 """Width of the input of a function table."""
 
-ROTARY_GUARD_BITS = 6
-"""Fraction bits that a value has before its rotation beyond those it has after."""
+ROTARY_HEADROOM_BITS = 2
+"""Bits that a value before its rotation has above the range of the value after it."""
+
+_QUERY_SHARE = 0.4
+"""Exponent of the queries' range in a channel factor; 0.5 would give q and k the same range."""
 
 _RESIDUAL_MARGIN = 1.5
 _WIDE_MARGIN = 1.25
@@ -82,6 +86,11 @@ class Network:
         return next((node for node in self.model.nodes if node.name == name), None)
 
 
+def guard_bits(rotated: IntType) -> int:
+    """Fraction bits of a rotation's 16-bit input beyond those of its output of type `rotated`."""
+    return 16 - ROTARY_HEADROOM_BITS - rotated.width
+
+
 def is_relu(node: real.Node) -> bool:
     """Whether the node is a ReLU, which saturation at 0 computes."""
     return isinstance(node.op, real.Activation) and node.op.kind == "relu"
@@ -112,9 +121,11 @@ def plan_edges(network: Network) -> dict[str, Edge]:
     for members in free:
         edge = _free_edge(network, members)
         edges.update(dict.fromkeys(members, edge))
+    for node in network.model.nodes:
+        if isinstance(node.op, real.Attention):
+            edges |= _balanced(network, node, node.op, edges)
     for members in tied:
-        node = _tie(network, members)
-        edge = _tied_edge(network, members, node, edges)
+        edge = _tied_edge(network, members, _tie(network, members), edges)
         edges.update(dict.fromkeys(members, edge))
     for node in network.model.nodes:
         if isinstance(node.op, real.Mul) and edges[node.name].channel is not None:
@@ -161,7 +172,8 @@ def _tied_edge(
     if node is None:
         raise TypeError("not a tied class")
     if isinstance(node.op, real.Rotary):
-        return Edge(IntType(16), edges[node.name].scale / (1 << ROTARY_GUARD_BITS))
+        rotated = edges[node.name]
+        return Edge(IntType(16), rotated.scale / (1 << guard_bits(rotated.type)), rotated.channel)
     if len(members) > 1 or not isinstance(node.op, real.Attention):
         raise QuantizationError(
             f"node {node.name}: attention must be read by matrix products, not added or reshaped"
@@ -206,6 +218,51 @@ def _free_edge(network: Network, members: tuple[str, ...]) -> Edge:
     return Edge(type_, max(fitted(x, type_) for x in samples))
 
 
+def _balanced(
+    network: Network, node: real.Node, op: real.Attention, edges: Mapping[str, Edge]
+) -> dict[str, Edge]:
+    """Edges of queries and keys with opposite channel factors, which leave the scores alone.
+
+    A channel's queries and keys then have about the same range. The two channels that a rotation
+    mixes share a factor, and so do the query heads that read one key head.
+    """
+    q_name, k_name = node.inputs[:2]
+    sources = [_scalable(network, name, node.name) for name in (q_name, k_name)]
+    if None in sources:
+        return {}
+    q, k = network.floats[q_name], network.floats[k_name]
+    group = op.heads // op.kv_heads
+    q_range = abs(q).reshape(len(q), op.kv_heads, group, 2, -1).max(axis=(0, 2))
+    k_range = abs(k).reshape(len(k), op.kv_heads, 2, -1).max(axis=0)
+    if "rotary" in sources:
+        q_range, k_range = (
+            np.broadcast_to(x.max(axis=1, keepdims=True), x.shape) for x in (q_range, k_range)
+        )
+    q_range, k_range = _away_from_zero(q_range), _away_from_zero(k_range)
+    k_channel = k_range ** (1 - _QUERY_SHARE) / q_range**_QUERY_SHARE
+    k_channel = k_channel.reshape(op.kv_heads, op.head_dim)
+    q_channel = (1 / k_channel).repeat(group, axis=0).reshape(-1)
+    k_channel = k_channel.reshape(-1)
+    return {
+        q_name: Edge(edges[q_name].type, fitted(q / q_channel, edges[q_name].type), q_channel),
+        k_name: Edge(edges[k_name].type, fitted(k / k_channel, edges[k_name].type), k_channel),
+    }
+
+
+def _scalable(network: Network, name: str, attention: str) -> str | None:
+    """How rows of a product can carry the factors of `name`: direct, through a rotation, or not."""
+    node = network.producer(name)
+    reads = [reader.name for reader in network.readers(name)]
+    if node is None or reads != [attention]:
+        return None
+    if isinstance(node.op, real.Linear):
+        return "direct"
+    if isinstance(node.op, real.Rotary) and len(network.readers(node.inputs[0])) == 1:
+        source = network.producer(node.inputs[0])
+        return "rotary" if source is not None and isinstance(source.op, real.Linear) else None
+    return None
+
+
 def _with_channel(network: Network, name: str, channel: Array | None) -> Edge:
     """Edge of the Mul operand that carries the product's channel factors."""
     x = network.floats[name] / (1.0 if channel is None else channel)
@@ -223,7 +280,7 @@ def _width(network: Network, members: tuple[str, ...]) -> tuple[int, str]:
         for node in network.readers(name):
             match node.op:
                 case real.Attention():
-                    wants["attention"] = 8
+                    wants["attention"] = network.recipe.attention_bits
                 case real.Activation() if not is_relu(node):
                     wants["lookup"] = LOOKUP_BITS
                 case real.Linear() | real.Conv2d():
@@ -266,11 +323,8 @@ def _lookup_scale(network: Network, members: tuple[str, ...], type_: IntType) ->
                 kind = node.op.kind
                 x = network.floats[name].reshape(-1)
                 x = x[:: max(1, len(x) // _LOOKUP_SAMPLES)]
-                scales.append(fitted(x, type_, function=lambda v, k=kind: activation(v, k)))
+                scales.append(fitted(x, type_, function=partial(activation, kind=kind)))
     return max(scales)
-
-
-EQUALIZE = 1.0
 
 
 def _channel(network: Network, name: str) -> Array | None:
@@ -281,7 +335,7 @@ def _channel(network: Network, name: str) -> Array | None:
     """
     node = network.producer(name)
     readers = network.readers(name)
-    if node is None or EQUALIZE == 0:
+    if node is None:
         return None
     x = network.floats[name]
     if isinstance(node.op, real.Linear) and len(readers) == 1:
@@ -300,9 +354,13 @@ def _channel(network: Network, name: str) -> Array | None:
             return None
     elif not isinstance(node.op, real.Norm) or not _only_products(network, name):
         return None
-    largest = abs(x).max(axis=0)
-    largest = np.maximum(largest, 1e-3 * largest.max() + 1e-30) ** EQUALIZE
+    largest = _away_from_zero(abs(x).max(axis=0))
     return np.asarray(largest / np.exp(np.log(largest).mean()), np.float64)
+
+
+def _away_from_zero(ranges: Array) -> Array:
+    """Ranges with a floor for channels that are always about 0."""
+    return np.asarray(np.maximum(ranges, 1e-3 * ranges.max() + 1e-30), np.float64)
 
 
 def _only_products(network: Network, name: str) -> bool:

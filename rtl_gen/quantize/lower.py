@@ -22,7 +22,7 @@ from rtl_gen.ir.range import normalized_bound
 from rtl_gen.ir.types import Dyadic, IntType
 from rtl_gen.ir.verify import verify
 from rtl_gen.quantize.calibrate import trace
-from rtl_gen.quantize.edge import ROTARY_GUARD_BITS, Edge, Network, is_relu, plan_edges
+from rtl_gen.quantize.edge import Edge, Network, guard_bits, is_relu, plan_edges
 from rtl_gen.quantize.examples import Examples
 from rtl_gen.quantize.matrix import Matrix, solve_matrix
 from rtl_gen.quantize.recipe import Recipe
@@ -132,10 +132,10 @@ class _Lowering:
         self.integers[node.name] = evaluate_sequences(graph, self.nodes[-1], operands, self.steps)
 
     def real_input(self, name: str) -> Array:
-        """Counted integer values of `name` in real units divided by the channel factors."""
+        """Return the counted values of `name`, real units over channel factors."""
         name = self.names.get(name, name)
         x = self.integers[name][self.counted]
-        return x.reshape(len(x), -1) * self.edges[name].scale
+        return np.asarray(x.reshape(len(x), -1) * self.edges[name].scale, np.float64)
 
 
 def _start(lowering: _Lowering, calibration: Examples) -> None:
@@ -205,7 +205,7 @@ def _lower(lowering: _Lowering, node: real.Node) -> None:
 
 
 def _fuse_relu(lowering: _Lowering, node: real.Node) -> None:
-    """The producer's unsigned type saturates at 0: the ReLU's value is the producer's."""
+    """Drop a ReLU: the producer's unsigned type saturates at 0, so its value is the ReLU's."""
     source = node.inputs[0]
     producer = lowering.nodes[-1] if lowering.nodes else None
     fusable = isinstance(producer.op if producer else None, ir.ConstMatVec | ir.Conv2d)
@@ -296,7 +296,7 @@ def _linear(lowering: _Lowering, node: real.Node, op: real.Linear) -> ir.ConstMa
 
 
 def _target(lowering: _Lowering, node: real.Node) -> Array:
-    """What the product's output should be: the float output, plus what a sum still lacks.
+    """Return what a product should give: the float output, plus what a sum still lacks.
 
     A product that is only added to a value computed before also makes up for that value's error.
     """
@@ -306,11 +306,8 @@ def _target(lowering: _Lowering, node: real.Node) -> Array:
     if len(readers) == 1 and isinstance(readers[0].op, real.Add):
         (other,) = [name for name in readers[0].inputs if name != node.name] or [node.name]
         if other in lowering.integers:
-            target = target + COMPENSATE * (floats[other] - lowering.real_input(other))
+            target = target + (floats[other] - lowering.real_input(other))
     return target
-
-
-COMPENSATE = 1.0
 
 
 def _conv2d(lowering: _Lowering, node: real.Node, op: real.Conv2d) -> ir.Conv2d:
@@ -397,7 +394,7 @@ def _rotary(lowering: _Lowering, node: real.Node, op: real.Rotary) -> ir.Rotary:
     for name, table in (("cos", np.cos(angle)), ("sin", np.sin(angle))):
         data = np.rint(table * op.scale * 2.0**bits).astype(np.int64)
         names[name] = lowering.constant(f"{node.name}.{name}", IntType(16), data)
-    shift = bits + ROTARY_GUARD_BITS
+    shift = bits + guard_bits(lowering.edges[node.name].type)
     return ir.Rotary(op.heads, op.head_dim, names["cos"], names["sin"], shift)
 
 
@@ -416,6 +413,6 @@ def _attention(lowering: _Lowering, node: real.Node, op: real.Attention) -> ir.A
 
 def _lookup(lowering: _Lowering, node: real.Node, op: real.Activation) -> ir.Lookup:
     edge, source = lowering.edges[node.name], lowering.edges[node.inputs[0]]
-    x = np.arange(source.type.min, source.type.max + 1) * source.scale
+    x = np.arange(source.type.min, source.type.max + 1).astype(np.float64) * source.scale
     y = np.rint(activation(x, op.kind) / edge.scale).clip(edge.type.min, edge.type.max)
     return ir.Lookup(lowering.constant(f"{node.name}.table", edge.type, y.astype(np.int64)))

@@ -26,6 +26,8 @@ class Recipe:
         Width of the inputs of matrix-vector products, 4 to 16.
     activations : mapping of str to int
         Shell pattern on the names of the nodes that produce such inputs to another width.
+    attention_bits : int
+        Width of queries, keys and values, 4 to 10. The chip's cache holds 8 by default.
     solver : "gptq" or "nearest"
         How weights become integers.
 
@@ -38,6 +40,7 @@ class Recipe:
     weights: Mapping[str, str] = field(default_factory=lambda: {"*": "int8"})
     activation_bits: int = 8
     activations: Mapping[str, int] = field(default_factory=dict)
+    attention_bits: int = 8
     solver: Literal["gptq", "nearest"] = "gptq"
 
     def __post_init__(self) -> None:
@@ -52,6 +55,10 @@ class Recipe:
                 raise QuantizationError(
                     f"recipe, {key}: expected 4 to 16 activation bits, found {bits}"
                 )
+        if not 4 <= self.attention_bits <= 10:
+            raise QuantizationError(
+                f"recipe, attention_bits: expected 4 to 10, found {self.attention_bits}"
+            )
         if self.solver not in ("gptq", "nearest"):
             raise QuantizationError(
                 f"recipe, solver: expected 'gptq' or 'nearest', found {self.solver!r}"

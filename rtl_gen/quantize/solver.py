@@ -20,6 +20,7 @@ _CLIPS = {2: 0.2, 3: 0.3, 4: 0.45, 5: 0.6, 6: 0.7, 7: 0.8, 8: 0.85}
 
 _CANDIDATES = 16
 _SWEEPS = 8
+_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ def gptq(weight: Array, type_: IntType, moment: Array) -> Solution:
     """Integers that minimize the error of the outputs over the calibration inputs.
 
     Every candidate scale is solved column by column with the rounding error of each column spread
-    over the columns not yet rounded, then by coordinate descent; rows keep their best candidate.
+    over the columns not yet rounded; every row's best candidate is refined by coordinate descent
+    on integers in turn with the least-squares scale.
 
     Parameters
     ----------
@@ -84,16 +86,17 @@ def gptq(weight: Array, type_: IntType, moment: Array) -> Solution:
     best = _Best(*w.shape)
     for scale in _scales(weight, type_):
         q = _feed_errors_forward(w, scale, type_, factor)
-        for _ in range(2):
-            q = _descend(q, w, scale, type_, h)
-            scale = _best_scale(q, w, scale, h)
-        q = _descend(q, w, scale, type_, h)
         error = q * scale[:, None] - w
         best.offer(q, scale, ((error @ h) * error).sum(axis=1))
     solution = best.solution()
-    integers = np.empty_like(solution.integers)
-    integers[:, order] = solution.integers
-    return Solution(integers, solution.scale)
+    q, scale = solution.integers.astype(np.float64), solution.scale
+    for _ in range(_ROUNDS):
+        q = _descend(q, w, scale, type_, h)
+        scale = _best_scale(q, w, scale, h)
+    q = _descend(q, w, scale, type_, h)
+    integers = np.empty(w.shape, np.int64)
+    integers[:, order] = q.astype(np.int64)
+    return Solution(integers, scale)
 
 
 def _scales(weight: Array, type_: IntType) -> list[Array]:
