@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from amaranth.back import verilog
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
+
+from rtl_gen.verilog import convert
 
 TAIL_LINES = 60
 
@@ -67,8 +68,8 @@ def simulator() -> str:
 
 
 def to_verilog(component: Any, *, name: str = "dut") -> str:
-    """Verilog of an Amaranth `component`, the way chips are emitted: deterministic, no paths."""
-    return str(verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True))
+    """Verilog of an Amaranth `component` and its primitives, the way chips are emitted."""
+    return convert(component, name)
 
 
 def run_cocotb(
@@ -96,7 +97,7 @@ def run_cocotb(
     parameters : mapping, optional
         JSON values that the test reads back with `tests.harness.parameters`.
     verilog_text : str
-        More modules, e.g. the ROM primitive a component instantiates.
+        More modules to put beside the design.
     files : mapping of str to str, optional
         Files to write below `build_dir` first, e.g. memory images ``rom/x.hex``.
     testcase : str, optional

@@ -75,6 +75,8 @@ class StreamSource:
         self.ready = getattr(dut, f"{prefix}__ready")
         self.idle = idle if idle is not None else itertools.repeat(False)
         self.queue: Queue[int] = Queue()
+        self.offered = 0
+        self.accepted = 0
         self.valid.value = 0
 
     def send(self, payloads: Iterable[int]) -> None:
@@ -82,6 +84,12 @@ class StreamSource:
         mask = (1 << len(self.payload)) - 1
         for payload in payloads:
             self.queue.put_nowait(int(payload) & mask)
+            self.offered += 1
+
+    async def drained(self) -> None:
+        """Wait until every payload sent so far is accepted."""
+        while self.accepted < self.offered:
+            await RisingEdge(self.clk)
 
     async def run(self) -> None:
         """Drive the interface for ever."""
@@ -101,6 +109,7 @@ class StreamSource:
                 await FallingEdge(self.clk)
                 accepted = bool(self.ready.value)
                 await RisingEdge(self.clk)
+            self.accepted += 1
 
 
 class StreamSink:

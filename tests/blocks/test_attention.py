@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rtl_gen.blocks.attention import Attention
-from rtl_gen.fabric import ram, rom
+from rtl_gen.fabric import rom
 from rtl_gen.golden.attention import attention
 from rtl_gen.ir import tables
 from rtl_gen.ir.types import Dyadic, IntType
@@ -92,7 +92,6 @@ def test_block_equals_golden(
         module=__name__,
         build_dir=tmp_path,
         parameters=shape,
-        verilog_text=rom.VERILOG + ram.VERILOG,
         files={
             "rom/exp2.hex": rom.image(tables.exp2(), 16),
             "rom/reciprocal.hex": rom.image(tables.reciprocal(), 16),

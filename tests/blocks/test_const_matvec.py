@@ -110,7 +110,6 @@ def test_block_equals_golden(
             "x_width": x_width,
             "weight_width": weight_width,
         },
-        verilog_text=rom.VERILOG,
         files={
             "rom/matvec_weight.hex": rom.image(weights, lanes * weight_width),
             "rom/matvec_row.hex": rom.image(rows, 16 + BIAS.width),

@@ -61,7 +61,6 @@ def test_block_equals_golden(
         module=__name__,
         build_dir=tmp_path,
         parameters={"shapes": shapes, "table_width": table_width, "width": width},
-        verilog_text=rom.VERILOG,
         files={
             "rom/embedding_table.hex": rom.image(words, table_width),
             "rom/embedding_row.hex": rom.image(rows, 16),

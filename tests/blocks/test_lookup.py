@@ -40,7 +40,6 @@ def test_block_equals_golden(types: list[str], width: int, tmp_path: Path) -> No
         module=__name__,
         build_dir=tmp_path,
         parameters={"types": types, "width": width},
-        verilog_text=rom.VERILOG,
         files={"rom/lookup.hex": rom.image(words, width)},
     )
 

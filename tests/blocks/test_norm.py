@@ -104,7 +104,6 @@ def test_block_equals_golden(width: int, sizes: list[int], max_size: int, tmp_pa
         module=__name__,
         build_dir=tmp_path,
         parameters={"width": width, "sizes": sizes},
-        verilog_text=rom.VERILOG,
         files={
             "rom/norm_gain.hex": rom.image(words, GAIN_BITS + BIAS.width),
             "rom/rsqrt.hex": rom.image(tables.rsqrt(), 16),

@@ -57,7 +57,6 @@ def test_block_equals_golden(half: int, context: int, width: int, tmp_path: Path
         module=__name__,
         build_dir=tmp_path,
         parameters={"half": half, "context": context, "width": width},
-        verilog_text=rom.VERILOG,
         files={"rom/rotary.hex": rom.image(words, 32)},
     )
 

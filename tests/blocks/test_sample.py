@@ -87,7 +87,6 @@ def test_block_equals_golden(width: int, vocabulary: int, tmp_path: Path) -> Non
         module=__name__,
         build_dir=tmp_path,
         parameters={"width": width, "vocabulary": vocabulary},
-        verilog_text=rom.VERILOG,
         files={"rom/gumbel.hex": rom.image(NOISE, 16)},
     )
 
