@@ -7,14 +7,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flow import digest, files, text
+import numpy as np
+from numpy.typing import NDArray
+
+from flow import data, digest, files, text
 from flow.config import ModelConfig
 from flow.fpga import shared
 from flow.graph import read
 from flow.simulate import Chip, Engine, build
 from flow.tools import verilator
 from flow.verify import Result, check_identity, compare_frames, compare_tokens, edge_frames
+from rtl_gen import reference
+from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.ir.integer import IntegerGraph
+from rtl_gen.quantize import frame_integers
 
 FRAME_SEED = 1
 
@@ -90,7 +96,7 @@ def _compare(
     model: ModelConfig, checkpoint: Path, graph: IntegerGraph, chip: Chip, least: int
 ) -> Result:
     if not graph.vocabulary:
-        return compare_frames(graph, chip, edge_frames(graph, least, FRAME_SEED))
+        return compare_frames(graph, chip, _frames(model, checkpoint, graph, least))
     tokenizer = text.load(model.tokenizer, checkpoint, graph.vocabulary)
     return compare_tokens(
         graph,
@@ -99,6 +105,19 @@ def _compare(
         seeds=model.verify.seeds,
         tokens=least,
     )
+
+
+def _frames(
+    model: ModelConfig, checkpoint: Path, graph: IntegerGraph, least: int
+) -> NDArray[np.int64]:
+    """Extremes and random elements, and as many frames of the evaluation data."""
+    made = edge_frames(graph, least - least // 2, FRAME_SEED)
+    opened = open_checkpoint(checkpoint)
+    network = import_model(opened)
+    weights = reference.load_weights(network, opened)
+    examples = data.load(model.data, network, weights, opened, None).evaluation.inputs
+    real = np.resize(np.asarray(examples, np.float64), (least // 2, *examples.shape[1:]))
+    return np.concatenate([made, frame_integers(graph, real).reshape(-1, *made.shape[1:])])
 
 
 def _numbers(result: Result) -> dict[str, Any]:
