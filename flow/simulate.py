@@ -159,6 +159,7 @@ class Chip:
         self.program = program
         self.context = context
         self._said: list[str] = []
+        self._answering = False
         arguments = [str(watchdog_cycles), str(reset_seed)]
         if trace is not None:
             arguments.append(str(trace.resolve()))
@@ -184,7 +185,9 @@ class Chip:
         self.close()
 
     def close(self) -> None:
-        """End the simulation."""
+        """End the simulation; one in the middle of a sequence is cut off."""
+        if self._answering:
+            self._process.kill()
         if self._process.stdin is not None and not self._process.stdin.closed:
             with suppress(BrokenPipeError):  # it had ended already
                 self._process.stdin.close()
@@ -235,20 +238,19 @@ class Chip:
             )
         words = [beta, initial_rng(seed), limit, len(prompt), *prompt]
         self._send(f"generate {' '.join(map(str, words))}")
-        running = True
         try:
-            while running:
+            while True:
                 head, fields = self._receive()
                 if head == "done":
-                    running = False
-                elif head == "step" and len(fields) == 5:
-                    token, cycles, counter, position, last = map(int, fields)
-                    yield Step(token, cycles, counter, position, bool(last))
-                else:
+                    return
+                if head != "step" or len(fields) != 5:
                     raise self._failure(f"unexpected answer '{head}'")
-        finally:
-            while running and self._process.poll() is None:
-                running = self._receive()[0] != "done"
+                token, cycles, counter, position, last = map(int, fields)
+                yield Step(token, cycles, counter, position, bool(last))
+        except GeneratorExit:
+            while self._process.poll() is None and self._receive()[0] != "done":
+                pass
+            raise
 
     def frame(self, values: Sequence[int]) -> tuple[list[int], int]:
         """Send one frame.
@@ -285,6 +287,7 @@ class Chip:
         try:
             stream.write(f"{line}\n")
             stream.flush()
+            self._answering = not line.startswith("pace")
         except (BrokenPipeError, ValueError):
             self._drain()
             raise self._failure("the simulation has ended") from None
@@ -300,6 +303,7 @@ class Chip:
             self._said.append(line.rstrip())
             self._drain()
             raise self._failure("the simulation said something that is not an answer")
+        self._answering = head not in ("done", "identity")
         return head, fields
 
     def _expect(self, wanted: str) -> list[str]:
