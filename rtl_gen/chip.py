@@ -14,6 +14,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.pipeline import register
 from rtl_gen.fabric.sequencer import Sequencer
 from rtl_gen.fabric.skid import Skid
 from rtl_gen.fabric.vector_memory import VectorMemory, walk_ports
@@ -52,8 +53,9 @@ class Chip(wiring.Component):
     o : Out stream of 17 bits
         Data (a token, or a signed element of the result) and, above, `last`.
     start, seed, beta, limit : In
-        Only when the network reads tokens: start with the bos token; random state taken at the
-        start of a sequence; inverse temperature (0 greedy); most tokens to generate (0 no limit).
+        Only when the network reads tokens: start with the bos token; random state, inverse
+        temperature (0 greedy) and most tokens to generate (0 no limit), all three taken when a
+        sequence starts.
     busy, cycles, position : Out
         Status; clock cycles of the last step.
     id_addr, id_data
@@ -173,7 +175,7 @@ class Chip(wiring.Component):
         if "sample" in units:
             m.d.comb += [
                 units["sample"].start.eq(start & self.is_sink("sample")),
-                units["sample"].beta.eq(self.beta),
+                units["sample"].beta.eq(register(m, self.sequencer.loading, self.beta)),
                 units["sample"].seed.eq(self.seed),
                 units["sample"].load.eq(self.sequencer.loading),
             ]
@@ -277,7 +279,9 @@ class Chip(wiring.Component):
             return
         wiring.connect(m, wiring.flipped(self.i), sequencer.i)
         wiring.connect(m, sequencer.o, wiring.flipped(self.o))
-        m.d.comb += [sequencer.begin.eq(self.start), sequencer.limit.eq(self.limit)]
+        # Registers count from the start of a sequence: a host may prepare the next one meanwhile.
+        held_limit = register(m, sequencer.loading, self.limit)
+        m.d.comb += [sequencer.begin.eq(self.start), sequencer.limit.eq(held_limit)]
         sample = units["sample"]
         m.d.comb += [
             sample.i.payload.eq(source.payload),

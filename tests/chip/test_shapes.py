@@ -1,0 +1,201 @@
+"""Whole chips of many shapes against the golden interpreter, from tiny random checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+import pytest
+
+from flow.testbench.stream import StreamSink, StreamSource, pauses, start
+from rtl_gen.checkpoint import import_model, open_checkpoint
+from rtl_gen.emit import emit
+from rtl_gen.golden import interpreter
+from rtl_gen.golden.sample import initial_rng
+from rtl_gen.ir.integer import IntegerGraph
+from rtl_gen.plan import Plan
+from rtl_gen.quantize import Examples, Recipe, quantize
+from rtl_gen.reference import load_weights
+from tests import checkpoints
+from tests.harness import parameters, run_cocotb, seed
+
+BETA = 700
+LAST = 1 << 16
+
+TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], int]] = {
+    "llama": (checkpoints.tiny_llama, {}, 4),
+    "llama_biased_untied_wide_head": (
+        checkpoints.tiny_llama,
+        {
+            "attention_bias": True,
+            "mlp_bias": True,
+            "tie_word_embeddings": False,
+            "hidden_size": 12,
+            "head_dim": 6,
+            "num_attention_heads": 3,
+            "num_key_value_heads": 3,
+            "intermediate_size": 10,
+            "vocab_size": 19,
+            "eos_token_id": [3, 7],
+        },
+        8,
+    ),
+    "llama_one_layer_no_bos": (
+        checkpoints.tiny_llama,
+        {"num_hidden_layers": 1, "bos_token_id": None, "eos_token_id": None},
+        1,
+    ),
+    "llama_llama3_rope": (
+        checkpoints.tiny_llama,
+        {
+            "hidden_act": "relu",
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 500.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 8,
+            },
+        },
+        16,
+    ),
+    "gpt2": (checkpoints.tiny_gpt2, {}, 4),
+    "gpt2_wide": (checkpoints.tiny_gpt2, {"n_embd": 12, "n_head": 3, "n_inner": 20}, 32),
+}
+
+FRAME_MODELS: dict[str, tuple[Any, dict[str, Any], int]] = {
+    "mlp": (checkpoints.tiny_mlp, {}, 2),
+    "cnn": (checkpoints.tiny_cnn, {}, 4),
+    "cnn_one_lane": (checkpoints.tiny_cnn, {}, 1),
+}
+
+
+def lowered(path: Path, inputs: Any) -> IntegerGraph:
+    checkpoint = open_checkpoint(path)
+    model = import_model(checkpoint)
+    weights = load_weights(model, checkpoint)
+    return quantize(model, weights, Recipe(solver="nearest"), Examples(inputs(model)), {})
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("name", TOKEN_MODELS)
+def test_token_chip_equals_golden(name: str, tmp_path: Path) -> None:
+    make, overrides, lanes = TOKEN_MODELS[name]
+    rng = np.random.default_rng(seed())
+    graph = lowered(
+        make(tmp_path / "checkpoint", **overrides),
+        lambda model: rng.integers(0, model.vocabulary, (8, model.context)),
+    )
+    chip = emit(graph, Plan(lanes))
+    cases = []
+    for case in range(4):
+        prompt = [*graph.bos, *rng.integers(0, graph.vocabulary, case).tolist()] or [1]
+        beta, limit = (0, BETA)[case % 2], (0, 5)[case == 2]
+        want = list(interpreter.generate(graph, prompt, beta=beta, seed=case, limit=limit))
+        cases.append(
+            {"prompt": prompt, "beta": beta, "rng": initial_rng(case), "limit": limit, "want": want}
+        )
+    # One token too many: the chip says so and goes on.
+    overlong = [0] * (graph.context + 1)
+    cases.insert(2, {"prompt": overlong, "beta": 0, "rng": 1, "limit": 0, "want": [0xFFFF]})
+    assert sum(len(case["want"]) for case in cases) > 12
+    run_cocotb(
+        chip.verilog,
+        module=__name__,
+        build_dir=tmp_path / "run",
+        parameters={"cases": cases},
+        files=chip.images,
+        testcase="sequences",
+        top="chip",
+    )
+
+
+@cocotb.test()
+async def sequences(dut: Any) -> None:
+    rng = np.random.default_rng(seed())
+    source = StreamSource(dut, "i", idle=pauses(rng, 0.3))
+    sink = StreamSink(dut, "o", stall=pauses(rng, 0.3))
+    for name in ("start", "seed", "beta", "limit", "id_addr"):
+        getattr(dut, name).value = 0
+    await start(dut, source, sink)
+    for case in parameters()["cases"]:
+        dut.seed.value, dut.beta.value = case["rng"], case["beta"]
+        dut.limit.value = case["limit"]
+        *head, tail = case["prompt"]
+        source.send([*head, tail | LAST])
+        *middle, end = case["want"]
+        got = await sink.receive(len(case["want"]))
+        assert [word % LAST for word in got] == case["want"], case
+        assert [word >= LAST for word in got] == [*[False] * len(middle), True]
+        assert end is not None
+
+
+@pytest.mark.cocotb
+@pytest.mark.parametrize("name", FRAME_MODELS)
+def test_frame_chip_equals_golden(name: str, tmp_path: Path) -> None:
+    make, overrides, lanes = FRAME_MODELS[name]
+    rng = np.random.default_rng(seed())
+
+    def frames(model: Any) -> Any:
+        return rng.normal(size=(16, *model.inputs[0].shape))
+
+    graph = lowered(make(tmp_path / "checkpoint", **overrides), frames)
+    value = graph.inputs[0].value
+    x = rng.integers(value.type.min, value.type.max + 1, (3, *value.shape))
+    values, _ = interpreter.step(
+        graph, {graph.inputs[0].name: x}, interpreter.initial_state(graph, len(x))
+    )
+    chip = emit(graph, Plan(lanes))
+    run_cocotb(
+        chip.verilog,
+        module=__name__,
+        build_dir=tmp_path / "run",
+        parameters={
+            "frames": x.reshape(len(x), -1).tolist(),
+            "want": values[graph.outputs["logits"]].tolist(),
+        },
+        files=chip.images,
+        testcase="frames",
+        top="chip",
+    )
+
+
+@cocotb.test()
+async def frames(dut: Any) -> None:
+    rng = np.random.default_rng(seed())
+    source = StreamSource(dut, "i", idle=pauses(rng, 0.3))
+    sink = StreamSink(dut, "o", stall=pauses(rng, 0.3))
+    dut.id_addr.value = 0
+    await start(dut, source, sink)
+    for frame, want in zip(parameters()["frames"], parameters()["want"], strict=True):
+        words = [value & 0xFFFF for value in frame]
+        source.send([*words[:-1], words[-1] | LAST])
+        got = await sink.receive(len(want))
+        assert [word % LAST for word in got] == [value & 0xFFFF for value in want]
+        assert [word >= LAST for word in got] == [*[False] * (len(want) - 1), True]
+
+
+def test_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
+    make, overrides, lanes = TOKEN_MODELS["llama"]
+    graph = lowered(make(tmp_path, **overrides), lambda model: np.arange(16).reshape(1, 16))
+    first, second = emit(graph, Plan(lanes)), emit(graph, Plan(lanes))
+    assert first == second
+
+
+def test_new_weights_keep_the_verilog(tmp_path: Path) -> None:
+    chips = [
+        emit(
+            lowered(
+                checkpoints.tiny_llama(tmp_path / str(case), seed=case),
+                lambda model: np.arange(16).reshape(1, 16),
+            ),
+            Plan(4),
+        )
+        for case in (1, 2)
+    ]
+    assert chips[0].verilog == chips[1].verilog
+    assert chips[0].images["rom/matvec_weight.hex"] != chips[1].images["rom/matvec_weight.hex"]
+    assert chips[0].manifest["identity"] != chips[1].manifest["identity"]
