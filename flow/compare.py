@@ -131,7 +131,7 @@ def _digest(model: ModelConfig, checkpoint: Path, design: Design) -> str:
     tokenizer = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "tokenizer.json"
     return digest.text([
         digest.file(design.verilog), digest.file(design.graph), digest.file(design.manifest),
-        images, asdict(model.verify), model.tokenizer,
+        images, asdict(model.verify), asdict(model.data), model.tokenizer,
         digest.file(tokenizer) if tokenizer.is_file() else "", verilator.version(),
         digest.sources("flow/verify.py", "flow/simulate.py", "flow/compare.py", "flow/testbench"),
     ])  # fmt: skip

@@ -42,6 +42,7 @@ class Quantize:
     weights: Mapping[str, str]
     activation_bits: int
     activations: Mapping[str, int]
+    attention_bits: int
     solver: str
     loss_increase: float
 

@@ -36,6 +36,7 @@ def run(model: ModelConfig, path: Path, folder: Path) -> None:
         weights=settings.weights,
         activation_bits=settings.activation_bits,
         activations=settings.activations,
+        attention_bits=settings.attention_bits,
         solver=settings.solver,  # type: ignore[arg-type]  # the schema allows only these
     )
     integer = quantize(

@@ -9,12 +9,15 @@ rule verify_rtl:
         metrics=update("results/{model}/verify/metrics.json"),
     log:
         "logs/{model}/verify.log",
+    # Before the synthesis for a second target, which would wait for that for the first.
+    priority: 1
     conda:
         "../envs/intaglio.yaml"
     resources:
         checkpoint=of_model("checkpoint"),
     params:
-        settings=of_model("settings", "tokenizer", "verify"),
+        settings=of_model("settings", "tokenizer", "data", "verify"),
+        data=of_model("data"),
         sources=intaglio.sources("verify"),
         tools=intaglio.versions("verilator"),
     message:
@@ -40,7 +43,8 @@ rule verify_netlist:
     resources:
         checkpoint=of_model("checkpoint"),
     params:
-        settings=of_model("settings", "tokenizer", "verify"),
+        settings=of_model("settings", "tokenizer", "data", "verify"),
+        data=of_model("data"),
         sources=intaglio.sources("verify"),
         tools=intaglio.versions("verilator"),
     message:
