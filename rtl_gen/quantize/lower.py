@@ -164,7 +164,7 @@ def _finish(lowering: _Lowering, origin: Mapping[str, str]) -> ir.IntegerGraph:
     if model.vocabulary and "logits" in outputs:
         scale = lowering.edges[outputs["logits"]].scale
         # beta = scale * 2**(8 + shift) at temperature 1 lands in [512, 1023]
-        shift = int(np.clip(np.floor(10 - log2(scale)) - 8 - 1e-9, 0, 16))
+        shift = int(np.clip(np.floor(10 - log2(scale)) - 8, 0, 16))
         noise = lowering.constant("noise", IntType(16), tables.gumbel())
         value = ir.Value(IntType.holding(0, max(model.vocabulary - 1, 1)), ())
         op = ir.Sample(noise, shift)

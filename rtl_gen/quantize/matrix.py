@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 DAMPING = 0.01
 """Fraction of the mean second moment added to its diagonal."""
 
-RIDGE = 0.01
+RIDGE = 0.1
 """The same for the correction of weights towards the float outputs."""
 
 

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 _CLIPS = {2: 0.2, 3: 0.3, 4: 0.45, 5: 0.6, 6: 0.7, 7: 0.8, 8: 0.85}
 """Smallest fraction of a row's range worth trying, by width."""
 
-_CANDIDATES = 16
+_CANDIDATES = 17
 _SWEEPS = 8
 _ROUNDS = 3
 
@@ -101,8 +101,8 @@ def gptq(weight: Array, type_: IntType, moment: Array) -> Solution:
 
 def _scales(weight: Array, type_: IntType) -> list[Array]:
     """Candidate scales, from the one that holds every weight downward."""
-    largest = abs(weight).max(axis=1)
-    full = np.where(largest > 0, largest, 1.0) / type_.max
+    largest = np.maximum(weight.max(axis=1) / type_.max, weight.min(axis=1) / type_.min)
+    full = np.where(largest > 0, largest, 1.0)
     clips = np.linspace(1.0, _CLIPS[type_.width], _CANDIDATES)
     return [full * clip for clip in clips]
 
