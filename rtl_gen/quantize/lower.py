@@ -207,12 +207,11 @@ def _lower(lowering: _Lowering, node: real.Node) -> None:
 def _fuse_relu(lowering: _Lowering, node: real.Node) -> None:
     """Drop a ReLU: the producer's unsigned type saturates at 0, so its value is the ReLU's."""
     source = node.inputs[0]
-    producer = lowering.nodes[-1] if lowering.nodes else None
-    fusable = isinstance(producer.op if producer else None, ir.ConstMatVec | ir.Conv2d)
-    if producer is None or producer.name != source or not fusable:
+    producer = next((made for made in lowering.nodes if made.name == source), None)
+    if producer is None or not isinstance(producer.op, ir.ConstMatVec | ir.Conv2d):
         raise QuantizationError(
-            f"node {node.name}: a ReLU must directly follow the matrix product or convolution "
-            f"that it belongs to, found {source!r}"
+            f"node {node.name}: a ReLU must follow a matrix product or convolution, found "
+            f"{source!r}"
         )
     if len(lowering.network.readers(source)) > 1:
         raise QuantizationError(
