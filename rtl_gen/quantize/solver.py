@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 _CLIPS = {2: 0.2, 3: 0.3, 4: 0.45, 5: 0.6, 6: 0.7, 7: 0.8, 8: 0.85}
 """Smallest fraction of a row's range worth trying, by width."""
 
-_CANDIDATES = 17
+_CANDIDATES = 16
 _SWEEPS = 8
 _ROUNDS = 3
 
@@ -51,7 +51,7 @@ def nearest(weight: Array, type_: IntType) -> Solution:
     Solution
     """
     best = _Best(len(weight), weight.shape[1])
-    for scale in _scales(weight, type_):
+    for scale in _scales(weight, type_, 4 * _CANDIDATES):
         q = np.rint(weight / scale[:, None]).clip(type_.min, type_.max)
         best.offer(q, scale, ((q * scale[:, None] - weight) ** 2).sum(axis=1))
     return best.solution()
@@ -84,7 +84,7 @@ def gptq(weight: Array, type_: IntType, moment: Array) -> Solution:
     # row i of the upper Cholesky factor of the inverse: how column i's error moves columns > i
     factor = np.linalg.cholesky(np.linalg.inv(h)).T
     best = _Best(*w.shape)
-    for scale in _scales(weight, type_):
+    for scale in _scales(weight, type_, _CANDIDATES):
         q = _feed_errors_forward(w, scale, type_, factor)
         error = q * scale[:, None] - w
         best.offer(q, scale, ((error @ h) * error).sum(axis=1))
@@ -99,12 +99,14 @@ def gptq(weight: Array, type_: IntType, moment: Array) -> Solution:
     return Solution(integers, scale)
 
 
-def _scales(weight: Array, type_: IntType) -> list[Array]:
+def _scales(weight: Array, type_: IntType, count: int) -> list[Array]:
     """Candidate scales, from the one that holds every weight downward."""
     largest = np.maximum(weight.max(axis=1) / type_.max, weight.min(axis=1) / type_.min)
     full = np.where(largest > 0, largest, 1.0)
-    clips = np.linspace(1.0, _CLIPS[type_.width], _CANDIDATES)
-    return [full * clip for clip in clips]
+    clips = np.linspace(1.0, _CLIPS[type_.width], count)
+    # the first holds the negated row too
+    symmetric = np.where(largest > 0, abs(weight).max(axis=1), 1.0) / type_.max
+    return [symmetric, *(full * clip for clip in clips)]
 
 
 def _feed_errors_forward(w: Array, scale: Array, type_: IntType, factor: Array) -> Array:

@@ -117,7 +117,7 @@ def test_mlp_outputs_are_near(activation):
     value = graph.value(graph.outputs["logits"])
     got = values[graph.outputs["logits"]] * value.scale
     error = np.sqrt(((got - want) ** 2).mean()) / want.std()
-    assert error < 0.02, error
+    assert error < 0.03, error
 
 
 def test_cnn_outputs_are_near_and_relu_is_a_type():
