@@ -19,7 +19,7 @@ MAX_SHIFT = 24
 class Sample(wiring.Component):
     """Index of the largest score of a vector of logits; golden model `rtl_gen.golden.sample`.
 
-    Latency 8 cycles after the last logit, throughput 1 logit per cycle.
+    Latency 7 cycles after the last logit, throughput 1 logit per cycle.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from typing import Any
 
 import cocotb
 import numpy as np
-from cocotb.triggers import RisingEdge, SimTimeoutError
+from cocotb.triggers import FallingEdge, RisingEdge, SimTimeoutError
 from numpy.typing import NDArray
 
 from flow.testbench.stream import StreamSink, StreamSource, bursts, pauses, start
@@ -91,6 +91,21 @@ class Bench:
             await source.drained()
         for _ in range(4):
             await RisingEdge(self.dut.clk)
+
+    async def cycles(self, count: int, **inputs: Iterable[int]) -> int:
+        """Clock cycles from the first transfer of `inputs` to transfer `count` of ``o``."""
+        for name, values in inputs.items():
+            self.sources[name].send(values)
+        entrances = [(source.valid, source.ready) for source in self.sources.values()]
+        elapsed = taken = 0
+        entered = False
+        while taken < count:
+            await FallingEdge(self.dut.clk)
+            entered = entered or any(valid.value and ready.value for valid, ready in entrances)
+            if self.sink.valid.value and self.sink.ready.value:
+                taken += 1
+            elapsed += entered
+        return elapsed - 1
 
     async def exchange(self, expected: Iterable[int], where: str, **inputs: Iterable[int]) -> None:
         """Send `inputs` and compare what comes back, nothing missing and nothing too much."""

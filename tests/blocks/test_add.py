@@ -40,3 +40,11 @@ async def random_and_edge_values(dut: Any, idle: str, stall: str) -> None:
         a = np.concatenate([pairs[:, 0], numbers(bench.rng, kind, 60)])
         b = np.concatenate([pairs[:, 1], numbers(bench.rng, kind, 60)])
         await bench.exchange(add(a, b, out), str(out), a=a, b=b)
+
+
+@cocotb.test()
+async def latency_2_and_one_transfer_per_cycle(dut: Any) -> None:
+    bench = Bench(dut, ["a", "b"], "steady", "steady")
+    await bench.reset(low=0, high=1)
+    assert await bench.cycles(1, a=[0], b=[0]) == 2
+    assert await bench.cycles(20, a=[0] * 20, b=[0] * 20) == 2 + 19

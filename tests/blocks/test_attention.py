@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flow.testbench.stream import bursts
 from rtl_gen.blocks.attention import Attention
 from rtl_gen.fabric import rom
 from rtl_gen.golden.attention import attention
@@ -20,32 +22,39 @@ from tests.blocks.drive import Bench, numbers, paced
 from tests.harness import parameters, run_cocotb
 
 I8 = IntType(8)
-Draw = Callable[[np.random.Generator, int], NDArray[np.int64]]
+Draw = Callable[[np.random.Generator, IntType, int], NDArray[np.int64]]
 
 
-def drawn(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-    """Any i8 numbers."""
-    return numbers(rng, I8, count)
-
-
-def lowest(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+def lowest(rng: np.random.Generator, kind: IntType, count: int) -> NDArray[np.int64]:
     """The number whose square is the largest product."""
-    return np.full(count, I8.min)
+    return np.full(count, kind.min)
 
 
-def ends(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+def ends(rng: np.random.Generator, kind: IntType, count: int) -> NDArray[np.int64]:
     """Only the ends of the range: scores as far apart as they can be."""
-    return rng.choice([I8.min, I8.max], count)
+    return rng.choice([kind.min, kind.max], count)
 
 
-SCENES: list[tuple[str, Draw, Draw, Draw, Dyadic, int, IntType]] = [
-    ("any numbers", drawn, drawn, drawn, Dyadic(37, 12), 31, I8),
-    ("equal scores", lowest, lowest, drawn, Dyadic(65535, 0), 27, IntType(16)),
-    ("one position takes all", ends, ends, ends, Dyadic(65535, 3), 31, I8),
-    ("all positions alike", ends, ends, lowest, Dyadic(1, 47), 25, IntType(16)),
-    ("soft", drawn, drawn, ends, Dyadic(40000, 23), 28, IntType(12)),
+@dataclass(frozen=True)
+class Scene:
+    """How q, k and v are drawn, and the constants of the operator."""
+
+    name: str
+    q: Draw
+    k: Draw
+    v: Draw
+    score: Dyadic
+    shift: int
+    out: IntType
+
+
+SCENES = [
+    Scene("any numbers", numbers, numbers, numbers, Dyadic(37, 12), 31, I8),
+    Scene("equal scores", lowest, lowest, numbers, Dyadic(65535, 0), 27, IntType(16)),
+    Scene("one position takes all", ends, ends, ends, Dyadic(65535, 3), 31, I8),
+    Scene("all positions alike", ends, ends, lowest, Dyadic(1, 47), 25, IntType(16)),
+    Scene("soft", numbers, numbers, ends, Dyadic(40000, 23), 28, IntType(12)),
 ]
-"""Name; how q, k and v are drawn; score; shift; type of the result."""
 
 
 def test_golden_of_one_position_is_its_value() -> None:
@@ -74,11 +83,17 @@ def test_golden_query_heads_share_key_heads_in_order() -> None:
 
 @pytest.mark.cocotb
 @pytest.mark.parametrize(
-    ("heads", "kv_heads", "head_dim", "context", "layers"),
-    [(2, 1, 8, 4, 2), (4, 2, 5, 3, 1), (1, 1, 1, 9, 1), (3, 3, 2, 1, 2)],
+    ("heads", "kv_heads", "head_dim", "context", "layers", "element_bits"),
+    [(2, 1, 8, 4, 2, 8), (4, 2, 5, 3, 1, 6), (1, 1, 1, 9, 1, 16), (3, 3, 2, 1, 2, 8)],
 )
 def test_block_equals_golden(
-    heads: int, kv_heads: int, head_dim: int, context: int, layers: int, tmp_path: Path
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    context: int,
+    layers: int,
+    element_bits: int,
+    tmp_path: Path,
 ) -> None:
     shape = {
         "heads": heads,
@@ -86,6 +101,7 @@ def test_block_equals_golden(
         "head_dim": head_dim,
         "context": context,
         "layers": layers,
+        "element_bits": element_bits,
     }
     run_cocotb(
         Attention(**shape, width=16),
@@ -99,40 +115,60 @@ def test_block_equals_golden(
     )
 
 
-@cocotb.test()
-@paced
-async def whole_contexts_layer_by_layer(dut: Any, idle: str, stall: str) -> None:
-    heads, kv_heads, head_dim, context, layers = parameters().values()
+async def begin_bench(dut: Any, idle: str, stall: str) -> Bench:
+    """A block out of reset."""
     bench = Bench(dut, ["q", "k", "v"], idle, stall)
     await bench.reset(
         start=0, attend=0, position=0, cache_base=0, score_multiplier=1, score_shift=0,
         shift=31, low=0, high=0,
     )  # fmt: skip
-    for name, draw_q, draw_k, draw_v, score, shift, out in SCENES:
-        cached = (1, layers, context, kv_heads, head_dim)
-        keys, values = (
-            draw(bench.rng, int(np.prod(cached))).reshape(cached) for draw in (draw_k, draw_v)
-        )
-        for position in range(context):
-            for layer in range(layers):
-                ports = {
-                    "position": position,
-                    "cache_base": layer * kv_heads * context,
-                    "score_multiplier": score.multiplier,
-                    "score_shift": score.shift,
-                    "shift": shift,
-                    "low": out.min,
-                    "high": out.max,
-                }
-                where = f"{name}, layer {layer}, position {position}"
-                await bench.begin(attend=0, **ports)
-                k, v = (x[0, layer, position].ravel() for x in (keys, values))
-                await bench.exchange([], where, k=k, v=v)
-                await bench.drained()
-                q = draw_q(bench.rng, heads * head_dim)
-                seen = slice(position + 1)
-                y = attention(
-                    q[None], keys[:, layer, seen], values[:, layer, seen], heads, score, shift, out
-                )
-                await bench.begin(attend=1, **ports)
-                await bench.exchange(y[0], where, q=q)
+    return bench
+
+
+async def play(bench: Bench, scene: Scene) -> None:
+    """Fill the context of every layer, one position of each in turn, as a chip does."""
+    heads, kv_heads, head_dim, context, layers, element_bits = parameters().values()
+    kind = IntType(element_bits)
+    shape = (1, layers, context, kv_heads, head_dim)
+    keys, values = (
+        draw(bench.rng, kind, int(np.prod(shape))).reshape(shape) for draw in (scene.k, scene.v)
+    )
+    for position in range(context):
+        for layer in range(layers):
+            ports = {
+                "position": position,
+                "cache_base": layer * kv_heads * context,
+                "score_multiplier": scene.score.multiplier,
+                "score_shift": scene.score.shift,
+                "shift": scene.shift,
+                "low": scene.out.min,
+                "high": scene.out.max,
+            }
+            where = f"{scene.name}, layer {layer}, position {position}"
+            await bench.begin(attend=0, **ports)
+            k, v = (x[0, layer, position].ravel() for x in (keys, values))
+            await bench.exchange([], where, k=k, v=v)
+            await bench.drained()
+            q = scene.q(bench.rng, kind, heads * head_dim)
+            seen = slice(position + 1)
+            y = attention(
+                q[None], keys[:, layer, seen], values[:, layer, seen], heads, scene.score,
+                scene.shift, scene.out,
+            )  # fmt: skip
+            await bench.begin(attend=1, **ports)
+            await bench.exchange(y[0], where, q=q)
+
+
+@cocotb.test()
+@paced
+async def whole_contexts_layer_by_layer(dut: Any, idle: str, stall: str) -> None:
+    bench = await begin_bench(dut, idle, stall)
+    for scene in SCENES:
+        await play(bench, scene)
+
+
+@cocotb.test()
+async def a_head_waits_for_the_results_of_the_one_before(dut: Any) -> None:
+    bench = await begin_bench(dut, "steady", "steady")
+    bench.sink.stall = bursts(bench.rng, 150)
+    await play(bench, SCENES[0])

@@ -154,3 +154,20 @@ async def every_matrix_with_random_and_extreme_vectors(dut: Any, idle: str, stal
             )
         weight_base += groups * columns
         row_base += rows
+
+
+@cocotb.test()
+async def groups_follow_each_other_without_a_bubble(dut: Any) -> None:
+    lanes, shapes, _, _ = parameters().values()
+    rows, columns = shapes[0]
+    groups = -(-rows // lanes)
+    bench = Bench(dut, ["i"], "steady", "steady")
+    await bench.reset(
+        start=0, weight_base=0, row_base=0, last_column=0, rows=0, shift=0, low=0, high=0
+    )
+    await bench.begin(last_column=columns - 1, rows=rows)
+    # Rows leave one a cycle; with as many columns as lanes or more, a group leaves while the next
+    # one is multiplied.
+    assert columns >= lanes
+    taken = await bench.cycles(rows, i=[0] * (groups * columns))
+    assert taken == groups * columns - 1 + 13 + (rows - (groups - 1) * lanes) - 1

@@ -57,3 +57,11 @@ async def every_input_and_random_order(dut: Any, idle: str, stall: str) -> None:
         x = np.concatenate([np.arange(kind.min, kind.max + 1), numbers(bench.rng, kind, 30)])
         await bench.exchange(lookup(x, table, kind), text, i=x)
         base += len(table)
+
+
+@cocotb.test()
+async def latency_3_and_one_transfer_per_cycle(dut: Any) -> None:
+    bench = Bench(dut, ["i"], "steady", "steady")
+    await bench.reset(offset=0)
+    assert await bench.cycles(1, i=[0]) == 3
+    assert await bench.cycles(20, i=[0] * 20) == 3 + 19

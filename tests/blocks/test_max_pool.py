@@ -71,3 +71,12 @@ async def start_forgets_a_partial_window(dut: Any) -> None:
     await bench.exchange([], "half a window", i=[100, 101])
     await bench.begin(last=3)
     await bench.exchange([4], "the next window", i=[1, 2, 3, 4])
+
+
+@cocotb.test()
+async def latency_1_and_one_element_per_cycle(dut: Any) -> None:
+    bench = Bench(dut, ["i"], "steady", "steady")
+    await bench.reset(start=0, last=3)
+    await bench.begin(last=3)
+    assert await bench.cycles(1, i=[0] * 4) == 3 + 1
+    assert await bench.cycles(5, i=[0] * 20) == 19 + 1

@@ -49,3 +49,11 @@ async def random_and_edge_values(dut: Any, idle: str, stall: str) -> None:
             a = np.concatenate([pairs[:, 0], numbers(bench.rng, kind, 40)])
             b = np.concatenate([pairs[:, 1], numbers(bench.rng, kind, 40)])
             await bench.exchange(mul(a, b, scale, out), f"{scale}, {out}", a=a, b=b)
+
+
+@cocotb.test()
+async def latency_7_and_one_transfer_per_cycle(dut: Any) -> None:
+    bench = Bench(dut, ["a", "b"], "steady", "steady")
+    await bench.reset(low=0, high=1, multiplier=1, shift=0)
+    assert await bench.cycles(1, a=[0], b=[0]) == 7
+    assert await bench.cycles(20, a=[0] * 20, b=[0] * 20) == 7 + 19

@@ -72,3 +72,11 @@ async def random_and_edge_values(dut: Any, idle: str, stall: str) -> None:
             await bench.exchange(
                 requantize(acc, multiplier, shift, out), f"{out}, shift {shift}", i=payload
             )
+
+
+@cocotb.test()
+async def latency_5_and_one_transfer_per_cycle(dut: Any) -> None:
+    bench = Bench(dut, ["i"], "steady", "steady")
+    await bench.reset(shift=0, low=0, high=1)
+    assert await bench.cycles(1, i=[0]) == 5
+    assert await bench.cycles(20, i=[0] * 20) == 5 + 19

@@ -92,3 +92,13 @@ async def every_table_at_the_ends_of_the_context(dut: Any, idle: str, stall: str
                     a=pairs[:, 0].ravel(),
                     b=pairs[:, 1].ravel(),
                 )
+
+
+@cocotb.test()
+async def latency_8_and_one_output_per_cycle(dut: Any) -> None:
+    half = parameters()["half"]
+    bench = Bench(dut, ["a", "b"], "steady", "steady")
+    await bench.reset(start=0, position=0, table_base=0, shift=0, low=0, high=0)
+    await bench.begin()
+    # A pair enters the pipeline in the cycle before the transfer that releases it.
+    assert await bench.cycles(2 * half, a=[0] * half, b=[0] * half) == 8 + 2 * half - 2

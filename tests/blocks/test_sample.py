@@ -114,3 +114,12 @@ async def tokens_and_random_states(dut: Any, idle: str, stall: str) -> None:
             token, rng = sample(logits, NOISE, shift, inverse_temperature, rng)
             await bench.begin()
             await bench.exchange([token], f"beta {inverse_temperature}, shift {shift}", i=logits)
+
+
+@cocotb.test()
+async def token_7_cycles_after_the_last_logit(dut: Any) -> None:
+    vocabulary = parameters()["vocabulary"]
+    bench = Bench(dut, ["i"], "steady", "steady", signed=False)
+    await bench.reset(start=0, load=0, seed=1, beta=1, shift=0)
+    await bench.begin()
+    assert await bench.cycles(1, i=[0] * vocabulary) == vocabulary - 1 + 7
