@@ -1,8 +1,6 @@
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 from flow import workflow as intaglio
 from rtl_gen.errors import FlowError
 
@@ -10,11 +8,11 @@ intaglio.prefer_this_python()
 
 
 def said_plainly(function, *args, **kwargs):
-    """Result of `function`; an error of the input becomes Snakemake's, without a traceback."""
+    """Result of `function`; an error of the input ends Snakemake, which would trace an exception."""
     try:
         return function(*args, **kwargs)
     except FlowError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(f"intaglio: {error}")
 
 
 WORKFLOW = said_plainly(intaglio.load, config)
