@@ -45,9 +45,10 @@ def over_seeds(pattern):
     )
 
 
+# Folders of stages stand beside those of targets.
 wildcard_constraints:
     model="[a-z][a-z0-9_]*",
-    target="[a-z][a-z0-9_]*",
+    target=r"(?!(?:quantize|rtl|verify|ecp5)\b)[a-z][a-z0-9_]*",
     seed="[0-9]+",
 
 

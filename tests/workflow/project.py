@@ -76,7 +76,7 @@ def create(root: Path) -> Project:
     model = {
         "title": "a tiny random Llama", "checkpoint": "models/tiny", "tokenizer": "ids",
         "data": {"kind": "generated", "calibration": 8, "evaluation": 8},
-        "quantize": {"loss_increase": 1.0},
+        "quantize": {"loss_increase": 1.0}, "plan": {"lanes": 1},
         "verify": {"tokens": 60, "netlist_tokens": 40, "prompts": ["", "3"]},
         "generate": {"count": 2},
     }  # fmt: skip
