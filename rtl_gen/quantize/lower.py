@@ -21,6 +21,7 @@ from rtl_gen.ir import tables
 from rtl_gen.ir.range import normalized_bound
 from rtl_gen.ir.types import Dyadic, IntType
 from rtl_gen.ir.verify import verify
+from rtl_gen.passes import remove_dead, share_constants
 from rtl_gen.quantize.calibrate import trace
 from rtl_gen.quantize.edge import Edge, Network, guard_bits, is_relu, plan_edges
 from rtl_gen.quantize.examples import Examples
@@ -79,7 +80,7 @@ def quantize(
     _start(lowering, calibration)
     for node in model.nodes:
         _lower(lowering, node)
-    graph = _finish(lowering, origin)
+    graph = share_constants(remove_dead(_finish(lowering, origin)))
     try:
         verify(graph)
     except ValueError as error:
