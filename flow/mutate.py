@@ -6,9 +6,8 @@ of a netlist's block RAM, or a constant of the Verilog that is one too large.
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flow.simulate import Chip
@@ -18,7 +17,9 @@ from rtl_gen.ir.integer import IntegerGraph
 
 _ADDED = re.compile(r"(?<=\+ )(\d+)'h([0-9a-f]+)\b")
 _INITIAL = re.compile(r"(?<=\.INITVAL_)(\w\w)\(320'h([0-9a-f]+)\)")
-_WORD_BITS = 18  # of the 20 bits that a word takes in an INITVAL
+_BLOCK_RAM = re.compile(r"^  DP16KD #\((.*?)^  \) (\S+) +\(", re.MULTILINE | re.DOTALL)
+_WORD_STEP = 20  # bits from word to word in an INITVAL
+_LINE_WORDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,9 @@ def off_by_one(verilog: str, module: str, which: int) -> Mutant:
     ValueError
         If `verilog` has no such module or addition.
     """
-    body = re.search(rf"^module \\?{re.escape(module)}\s*\(.*?^endmodule", verilog, re.M | re.S)
+    body = re.search(
+        rf"^module \\?{re.escape(module)}\s*\(.*?^endmodule", verilog, re.MULTILINE | re.DOTALL
+    )
     if body is None:
         raise ValueError(f"no module {module}")
     found = list(_ADDED.finditer(verilog, *body.span()))
@@ -77,41 +80,38 @@ def off_by_one(verilog: str, module: str, which: int) -> Mutant:
     )
 
 
-def flip_initial(netlist: str, cell: str, seed: int) -> Mutant:
-    """Flip one bit that is set in the initial contents of a block RAM of a netlist.
+def flip_initial(netlist: str, contents: Sequence[int], word: int, bit: int) -> Mutant:
+    """Flip one bit in the initial contents of a block RAM of a netlist.
 
     Parameters
     ----------
     netlist : str
         Verilog of Yosys.
-    cell : str
-        Part of the name of the block RAM instances to choose from.
-    seed : int
-        Chooses instance and bit.
+    contents : sequence of int
+        First 16 words of the block RAM, by which it is found.
+    word, bit : int
+        The bit: words of 18 bits.
 
     Raises
     ------
     ValueError
-        If no such block RAM has a bit set.
+        If not exactly one block RAM starts with `contents`.
     """
-    bits = []
-    for instance in re.finditer(r"^  DP16KD #\((.*?)^  \) (\S+) +\(", netlist, re.M | re.S):
-        if cell not in instance[2]:
-            continue
-        for line in _INITIAL.finditer(netlist, *instance.span(1)):
-            value = int(line[2], 16)
-            bits += [
-                (instance[2], line, bit)
-                for bit in range(320)
-                if value >> bit & 1 and bit % 20 < _WORD_BITS
-            ]
-    if not bits:
-        raise ValueError(f"no block RAM named like {cell!r} has initial contents")
-    name, line, bit = random.Random(seed).choice(bits)  # noqa: S311  # not for secrets
-    changed = f"{line[1]}(320'h{int(line[2], 16) ^ 1 << bit:080x})"
+    first = sum(value << _WORD_STEP * index for index, value in enumerate(contents))
+    found = [
+        (instance[2], lines)
+        for instance in _BLOCK_RAM.finditer(netlist)
+        if (lines := {hit[1]: hit for hit in _INITIAL.finditer(netlist, *instance.span(1))})
+        and int(lines["00"][2], 16) == first
+    ]
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} block RAMs start with the contents {list(contents)[:4]}…")
+    name, lines = found[0]
+    line = lines[f"{word // _LINE_WORDS:02X}"]
+    value = int(line[2], 16) ^ 1 << (word % _LINE_WORDS * _WORD_STEP + bit)
     return Mutant(
-        f"{name}, INITVAL_{line[1]} bit {bit}",
-        netlist[: line.start()] + changed + netlist[line.end() :],
+        f"{name}, bit {bit} of word {word}",
+        f"{netlist[: line.start()]}{line[1]}(320'h{value:080x}){netlist[line.end() :]}",
     )
 
 
