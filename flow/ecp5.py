@@ -137,14 +137,14 @@ def _total(modules: Mapping[str, Mapping[str, int]], name: str) -> Resources:
 
 
 def _remedy(total: Resources, short: list[str]) -> str:
-    for device in sorted(CAPACITY, key=lambda name: CAPACITY[name].lut):
-        if all(getattr(total, name) <= getattr(CAPACITY[device], name) for name in NAMES):
-            return f"It fits {device}: choose a target with that device"
     advice = {
         "lut": "fewer `plan.lanes`",
         "ff": "fewer `plan.lanes`",
         "dsp": "fewer `plan.lanes`",
         "ebr": "narrower `quantize.weights` or a shorter context",
     }
-    wanted = dict.fromkeys(advice[name] for name in short)
-    return f"No ECP5 device holds it; what would help: {', '.join(wanted)}, or a smaller model"
+    helps = " and ".join(dict.fromkeys(advice[name] for name in short))
+    for device in sorted(CAPACITY, key=lambda name: CAPACITY[name].lut):
+        if all(getattr(total, name) <= getattr(CAPACITY[device], name) for name in NAMES):
+            return f"It fits {device}: choose a target with that device, or try {helps}"
+    return f"No ECP5 device holds it; what would help: {helps}, or a smaller model"

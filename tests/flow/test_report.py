@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +16,7 @@ from flow import checks, cli
 from flow.metrics import METRICS, record
 from flow.report import page, svg
 from tests.flow import chips
+from tests.harness import require_tool
 
 
 def test_every_metric_has_value_unit_and_direction(tmp_path: Path) -> None:
@@ -229,13 +229,11 @@ def test_ticks_enclose_the_values(low: float, high: float) -> None:
 
 
 def test_a_browser_draws_the_page(tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        pytest.skip("needs Chromium (apt-get install chromium)")
+    require_tool("chromium", "apt-get install chromium")
     (tmp_path / "page.html").write_text(page.render(chips.metrics(tmp_path / "configs")))
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,1400",
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu",
+         "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,1400",
          f"--screenshot={tmp_path / 'page.png'}", f"file://{tmp_path / 'page.html'}"],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
