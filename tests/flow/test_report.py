@@ -233,8 +233,9 @@ def test_a_browser_draws_the_page(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(page.render(chips.metrics(tmp_path / "configs")))
     done = subprocess.run(
         ["chromium", "--headless", "--no-sandbox", "--disable-gpu",
-         "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,1400",
-         f"--screenshot={tmp_path / 'page.png'}", f"file://{tmp_path / 'page.html'}"],
+         "--disable-background-networking", f"--user-data-dir={tmp_path / 'profile'}",
+         "--window-size=1100,1400", f"--screenshot={tmp_path / 'page.png'}",
+         f"file://{tmp_path / 'page.html'}"],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
