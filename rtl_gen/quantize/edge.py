@@ -7,7 +7,6 @@ reads the value (`docs/quantization.md`, "Widths").
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from math import floor, log2
 
@@ -18,7 +17,8 @@ from rtl_gen.errors import QuantizationError
 from rtl_gen.ir import model as real
 from rtl_gen.ir.types import IntType
 from rtl_gen.quantize.calibrate import fitted, span
-from rtl_gen.quantize.recipe import Recipe
+from rtl_gen.quantize.channel import balanced, channel_factors, importance
+from rtl_gen.quantize.network import Edge, Network, is_relu
 from rtl_gen.reference.operators import activation
 
 Array = NDArray[np.float64]
@@ -29,71 +29,14 @@ LOOKUP_BITS = 10
 ROTARY_HEADROOM_BITS = 2
 """Bits that a value before its rotation has above the range of the value after it."""
 
-_QUERY_SHARE = 0.4
-"""Exponent of the queries' range in a channel factor; 0.5 would give q and k the same range."""
-
 _RESIDUAL_MARGIN = 1.5
 _WIDE_MARGIN = 1.25
 _LOOKUP_SAMPLES = 1 << 15
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """``real value = scale * channel * integer``.
-
-    Parameters
-    ----------
-    type : IntType
-    scale : float
-        Positive.
-    channel : float64, shape of the value, or None
-        Factors that the neighbours' constants absorb; None if all are 1.
-    """
-
-    type: IntType
-    scale: float
-    channel: Array | None = None
-
-    def steps(self) -> Array | float:
-        """Real value of one integer step, per channel if channels differ."""
-        return self.scale if self.channel is None else self.scale * self.channel
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """A ModelGraph with what edges need to know about it.
-
-    Parameters
-    ----------
-    model : ModelGraph
-    weights : mapping of TensorRef to float64
-    recipe : Recipe
-    floats : mapping of str to float64, shape (samples, *shape)
-        Calibration values, steps that do not count left out.
-    """
-
-    model: real.ModelGraph
-    weights: Mapping[real.TensorRef, Array]
-    recipe: Recipe
-    floats: Mapping[str, Array]
-
-    def readers(self, name: str) -> list[real.Node]:
-        """Nodes that read the value `name`."""
-        return [node for node in self.model.nodes if name in node.inputs]
-
-    def producer(self, name: str) -> real.Node | None:
-        """Node that defines `name`, None for an input."""
-        return next((node for node in self.model.nodes if node.name == name), None)
-
-
 def guard_bits(rotated: IntType) -> int:
     """Fraction bits of a rotation's 16-bit input beyond those of its output of type `rotated`."""
     return 16 - ROTARY_HEADROOM_BITS - rotated.width
-
-
-def is_relu(node: real.Node) -> bool:
-    """Whether the node is a ReLU, which saturation at 0 computes."""
-    return isinstance(node.op, real.Activation) and node.op.kind == "relu"
 
 
 def plan_edges(network: Network) -> dict[str, Edge]:
@@ -123,7 +66,7 @@ def plan_edges(network: Network) -> dict[str, Edge]:
         edges.update(dict.fromkeys(members, edge))
     for node in network.model.nodes:
         if isinstance(node.op, real.Attention):
-            edges |= _balanced(network, node, node.op, edges)
+            edges |= balanced(network, node, node.op, edges)
     for members in tied:
         edge = _tied_edge(network, members, _tie(network, members), edges)
         edges.update(dict.fromkeys(members, edge))
@@ -185,7 +128,7 @@ def _tied_edge(
         channel = heads.repeat(node.op.heads // node.op.kv_heads, axis=0).reshape(-1)
     type_ = IntType(network.recipe.activation_width(node.name))
     x = network.floats[node.name] / (1.0 if channel is None else channel)
-    wanted = fitted(x, type_, _importance(network, node.name, channel))
+    wanted = fitted(x, type_, importance(network, node.name, channel))
     # shift = 31 - j: the step is the values' step over a power of two
     j = floor(log2(source.scale / wanted) + 0.5)
     return Edge(type_, source.scale / 2.0**j, channel)
@@ -205,62 +148,17 @@ def _free_edge(network: Network, members: tuple[str, ...]) -> Edge:
     if reader == "lookup":
         return Edge(type_, _lookup_scale(network, members, type_))
     if reader == "attention":
-        channel = _channel(network, members[0]) if len(members) == 1 else None
+        channel = channel_factors(network, members[0]) if len(members) == 1 else None
         x = samples[0] if channel is None else samples[0] / channel
         return Edge(type_, fitted(x, type_), channel)
     if width >= 12:
         return Edge(type_, max(span(x, type_, _WIDE_MARGIN) for x in samples))
-    channel = _channel(network, members[0]) if len(members) == 1 else None
+    channel = channel_factors(network, members[0]) if len(members) == 1 else None
     if channel is not None:
         x = samples[0] / channel
-        weight = _importance(network, members[0], channel)
+        weight = importance(network, members[0], channel)
         return Edge(type_, fitted(x, type_, weight), channel)
     return Edge(type_, max(fitted(x, type_) for x in samples))
-
-
-def _balanced(
-    network: Network, node: real.Node, op: real.Attention, edges: Mapping[str, Edge]
-) -> dict[str, Edge]:
-    """Edges of queries and keys with opposite channel factors, which leave the scores alone.
-
-    A channel's queries and keys then have about the same range. The two channels that a rotation
-    mixes share a factor, and so do the query heads that read one key head.
-    """
-    q_name, k_name = node.inputs[:2]
-    sources = [_scalable(network, name, node.name) for name in (q_name, k_name)]
-    if None in sources:
-        return {}
-    q, k = network.floats[q_name], network.floats[k_name]
-    group = op.heads // op.kv_heads
-    q_range = abs(q).reshape(len(q), op.kv_heads, group, 2, -1).max(axis=(0, 2))
-    k_range = abs(k).reshape(len(k), op.kv_heads, 2, -1).max(axis=0)
-    if "rotary" in sources:
-        q_range, k_range = (
-            np.broadcast_to(x.max(axis=1, keepdims=True), x.shape) for x in (q_range, k_range)
-        )
-    q_range, k_range = _away_from_zero(q_range), _away_from_zero(k_range)
-    k_channel = k_range ** (1 - _QUERY_SHARE) / q_range**_QUERY_SHARE
-    k_channel = k_channel.reshape(op.kv_heads, op.head_dim)
-    q_channel = (1 / k_channel).repeat(group, axis=0).reshape(-1)
-    k_channel = k_channel.reshape(-1)
-    return {
-        q_name: Edge(edges[q_name].type, fitted(q / q_channel, edges[q_name].type), q_channel),
-        k_name: Edge(edges[k_name].type, fitted(k / k_channel, edges[k_name].type), k_channel),
-    }
-
-
-def _scalable(network: Network, name: str, attention: str) -> str | None:
-    """How rows of a product can carry the factors of `name`: direct, through a rotation, or not."""
-    node = network.producer(name)
-    reads = [reader.name for reader in network.readers(name)]
-    if node is None or reads != [attention]:
-        return None
-    if isinstance(node.op, real.Linear):
-        return "direct"
-    if isinstance(node.op, real.Rotary) and len(network.readers(node.inputs[0])) == 1:
-        source = network.producer(node.inputs[0])
-        return "rotary" if source is not None and isinstance(source.op, real.Linear) else None
-    return None
 
 
 def _with_channel(network: Network, name: str, channel: Array | None) -> Edge:
@@ -321,59 +219,7 @@ def _lookup_scale(network: Network, members: tuple[str, ...], type_: IntType) ->
         for node in network.readers(name):
             if isinstance(node.op, real.Activation):
                 kind = node.op.kind
-                x = network.floats[name].reshape(-1)
-                x = x[:: max(1, len(x) // _LOOKUP_SAMPLES)]
+                flat = network.floats[name].reshape(-1)
+                x = flat[:: -(-len(flat) // _LOOKUP_SAMPLES)][None]
                 scales.append(fitted(x, type_, function=partial(activation, kind=kind)))
     return max(scales)
-
-
-def _channel(network: Network, name: str) -> Array | None:
-    """Factors that give every channel of a matrix product's input about the same range.
-
-    They cost nothing: a Norm's gain, a Mul's second operand or the attention's values absorb them
-    on one side, the columns of the weights on the other.
-    """
-    node = network.producer(name)
-    readers = network.readers(name)
-    if node is None:
-        return None
-    x = network.floats[name]
-    if isinstance(node.op, real.Linear) and len(readers) == 1:
-        # values of an attention whose result only matrix products read
-        reader = readers[0]
-        if not isinstance(reader.op, real.Attention) or reader.inputs[2] != name:
-            return None
-        if reader.inputs.count(name) > 1 or not _only_products(network, reader.name):
-            return None
-    elif isinstance(node.op, real.Mul):
-        source = network.producer(node.inputs[1])
-        alone = len(network.readers(node.inputs[1])) == 1 and node.inputs[0] != node.inputs[1]
-        if source is None or not isinstance(source.op, real.Linear) or not alone:
-            return None
-        if not _only_products(network, name):
-            return None
-    elif not isinstance(node.op, real.Norm) or not _only_products(network, name):
-        return None
-    largest = _away_from_zero(abs(x).max(axis=0))
-    return np.asarray(largest / np.exp(np.log(largest).mean()), np.float64)
-
-
-def _away_from_zero(ranges: Array) -> Array:
-    """Ranges with a floor for channels that are always about 0."""
-    return np.asarray(np.maximum(ranges, 1e-3 * ranges.max() + 1e-30), np.float64)
-
-
-def _only_products(network: Network, name: str) -> bool:
-    readers = network.readers(name)
-    kept = name not in network.model.outputs.values()
-    return kept and bool(readers) and all(isinstance(node.op, real.Linear) for node in readers)
-
-
-def _importance(network: Network, name: str, channel: Array | None) -> Array:
-    """Squared norm of the weights that multiply every channel."""
-    total: Array = np.zeros(network.floats[name].shape[1:])
-    for node in network.readers(name):
-        if isinstance(node.op, real.Linear):
-            weight = network.weights[node.op.weight] * (1.0 if channel is None else channel)
-            total = total + (weight**2).sum(axis=0).reshape(total.shape)
-    return total if total.any() else np.ones_like(total)

@@ -91,8 +91,9 @@ def cnn():
         lambda: checkpoints.llama(num_key_value_heads=2, attention_bias=True, mlp_bias=True),
         lambda: checkpoints.llama(tie_word_embeddings=False),
         checkpoints.gpt2,
+        lambda: checkpoints.gpt2(n_embd=10),
     ],
-    ids=["llama", "llama-bias", "llama-untied", "gpt2"],
+    ids=["llama", "llama-bias", "llama-untied", "gpt2", "gpt2-odd-heads"],
 )
 def test_language_models_keep_their_distribution_at_int8(tmp_path, make, solver):
     model, weights = language(tmp_path, make())

@@ -1,0 +1,69 @@
+"""A ModelGraph with its calibration values, and how a value of it is carried in integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_gen.ir import model as real
+from rtl_gen.ir.types import IntType
+from rtl_gen.quantize.recipe import Recipe
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """``real value = scale * channel * integer``.
+
+    Parameters
+    ----------
+    type : IntType
+    scale : float
+        Positive.
+    channel : float64, shape of the value, or None
+        Factors that the neighbours' constants absorb; None if all are 1.
+    """
+
+    type: IntType
+    scale: float
+    channel: Array | None = None
+
+    def steps(self) -> Array | float:
+        """Real value of one integer step, per channel if channels differ."""
+        return self.scale if self.channel is None else self.scale * self.channel
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A ModelGraph with what edges need to know about it.
+
+    Parameters
+    ----------
+    model : ModelGraph
+    weights : mapping of TensorRef to float64
+    recipe : Recipe
+    floats : mapping of str to float64, shape (samples, *shape)
+        Calibration values, steps that do not count left out.
+    """
+
+    model: real.ModelGraph
+    weights: Mapping[real.TensorRef, Array]
+    recipe: Recipe
+    floats: Mapping[str, Array]
+
+    def readers(self, name: str) -> list[real.Node]:
+        """Nodes that read the value `name`."""
+        return [node for node in self.model.nodes if name in node.inputs]
+
+    def producer(self, name: str) -> real.Node | None:
+        """Node that defines `name`, None for an input."""
+        return next((node for node in self.model.nodes if node.name == name), None)
+
+
+def is_relu(node: real.Node) -> bool:
+    """Whether the node is a ReLU, which saturation at 0 computes."""
+    return isinstance(node.op, real.Activation) and node.op.kind == "relu"
