@@ -88,7 +88,7 @@ def test_golden_query_heads_share_key_heads_in_order() -> None:
 @pytest.mark.cocotb
 @pytest.mark.parametrize(
     ("heads", "kv_heads", "head_dim", "context", "layers", "element_bits"),
-    [(2, 1, 8, 4, 2, 8), (4, 2, 5, 3, 1, 6), (1, 1, 1, 9, 1, 16), (3, 3, 2, 1, 2, 8)],
+    [(2, 1, 8, 4, 2, 8), (4, 2, 5, 3, 1, 6), (1, 1, 1, 9, 1, 10), (3, 3, 2, 1, 2, 8)],
 )
 def test_block_equals_golden(
     heads: int,
