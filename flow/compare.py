@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flow import data, digest, files, text
 from flow.config import ModelConfig
-from flow.fpga import shared
+from flow.fpga import simulator
 from flow.graph import read
 from flow.simulate import Chip, Engine, build
 from flow.tools import verilator
@@ -66,8 +66,8 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
     manifest = files.read_json(design.manifest)
     graph = read(design.graph)
     folder = (
-        shared(metrics.parent) if design.engine == "netlist" else metrics.parent
-    ) / "simulator"
+        simulator(metrics.parent) if design.engine == "netlist" else metrics.parent / "simulator"
+    )
     print(f"  building the simulator of {design.verilog}", file=sys.stderr)
     program = build(design.engine, design.verilog, folder, log, kind=manifest["kind"])
     with Chip(program, design.verilog.parent, context=graph.context) as chip:

@@ -87,7 +87,7 @@ def by_unit(modules: Mapping[str, Mapping[str, int]], top: str) -> dict[str, Res
     units = {"": of_cells({k: n for k, n in modules[top].items() if k not in modules})}
     for name, count in modules[top].items():
         if name in modules:
-            each = _total(modules, name)
+            each = of_module(modules, name)
             units[name] = Resources(*(count * getattr(each, item) for item in NAMES))
     return units
 
@@ -132,7 +132,8 @@ def check_fit(total: Resources, units: Mapping[str, Resources], device: str, whe
     raise TargetError("\n".join(lines))
 
 
-def _total(modules: Mapping[str, Mapping[str, int]], name: str) -> Resources:
+def of_module(modules: Mapping[str, Mapping[str, int]], name: str) -> Resources:
+    """Resources of module `name` and everything in it."""
     return sum(by_unit(modules, name).values(), Resources())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,16 +35,18 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
         If Yosys fails or is absent.
     """
     files.write(folder / "top.v", top)
-    mapped, linked_job = shared(folder) / "synthesis", folder / "link"
-    base.run(
-        yosys.synthesize_chip(chip, chip.parent / "rom"), mapped, log.with_suffix(".chip"),
-        progress=yosys.progress,
-    )  # fmt: skip
+    room = ecp5.CAPACITY[target.device]
+    linked_job = folder / "link"
+    mapped, lut_products = shared(folder) / "synthesis", False
+    modules = _map_chip(chip, mapped, log, lut_products=lut_products)
+    if ecp5.of_module(modules, "chip").dsp > room.dsp:
+        print("  too few multipliers on the device: building the lanes from LUTs", file=sys.stderr)
+        mapped, lut_products = shared(folder) / "synthesis_lut_products", True
+        modules = _map_chip(chip, mapped, log, lut_products=lut_products)
     base.run(
         yosys.link_board(folder / "top.v", mapped / "netlist.json", mapped / "stub.v"),
         linked_job, log.with_suffix(".board"), progress=yosys.progress,
     )  # fmt: skip
-    modules = yosys.metrics((mapped / "stat.json").read_text())
     wrapper = yosys.metrics((linked_job / "board.json").read_text())["top"]
     linked = yosys.metrics((linked_job / "stat.json").read_text())["top"]
     units = {**ecp5.by_unit(modules, "chip"), "board": ecp5.of_cells(wrapper)}
@@ -56,6 +58,7 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
         folder / CELLS,
         {
             "device": target.device,
+            "lut_products": lut_products,
             "yosys": yosys.version(),
             "cells": sum(linked.values()),
             "types": linked,
@@ -69,12 +72,32 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
     ))  # fmt: skip
     for part in ("chip", "board"):
         log.with_suffix(f".{part}").unlink()
-    room = ecp5.CAPACITY[target.device]
     amounts = ", ".join(
         f"{getattr(total, name)} of {getattr(room, name)} {ecp5.LABELS[name]}"
         for name in ecp5.NAMES
     )
     print(f"  synthesized for {target.device}: {amounts}", file=sys.stderr)
+
+
+def _map_chip(
+    chip: Path, mapped: Path, log: Path, *, lut_products: bool
+) -> Mapping[str, Mapping[str, int]]:
+    """Cells by type of every module of the mapped chip."""
+    job = yosys.synthesize_chip(chip, chip.parent / "rom", lut_products=lut_products)
+    base.run(job, mapped, log.with_suffix(".chip"), progress=yosys.progress)
+    return yosys.metrics((mapped / "stat.json").read_text())
+
+
+def simulator(folder: Path) -> Path:
+    """Folder of the netlist simulator of a target, shared with targets of the same netlist.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/<model>/<target>`` after `synthesize`.
+    """
+    lut_products = files.read_json(folder / CELLS)["lut_products"]
+    return shared(folder) / ("simulator_lut_products" if lut_products else "simulator")
 
 
 def shared(folder: Path) -> Path:

@@ -17,7 +17,7 @@ import yaml
 from flow import checkpoint, config, files, text
 from flow.arrays import check_frames, read_npz
 from flow.config import ModelConfig
-from flow.fpga import shared
+from flow.fpga import simulator
 from flow.graph import read
 from flow.simulate import Chip, build
 from flow.verify import check_identity
@@ -194,14 +194,14 @@ def _chip(found: Artefacts) -> Chip:
     folder = RESULTS / found.model.name
     manifest = files.read_json(_built(folder / "rtl/manifest.json"))
     if found.engine == "rtl":
-        verilog, simulator = _built(folder / "rtl/chip.v"), folder / "verify/simulator"
+        verilog, job = _built(folder / "rtl/chip.v"), folder / "verify/simulator"
     else:
         verilog = _built(folder / found.target / "netlist.v")
-        simulator = shared(folder / found.target) / "simulator"
+        job = simulator(folder / found.target)
     log = LOGS / found.model.name / f"run.{found.engine}.log"
     print(f"  simulating {verilog}", file=sys.stderr)
     program = build(
-        "rtl" if found.engine == "rtl" else "netlist", verilog, simulator, log,
+        "rtl" if found.engine == "rtl" else "netlist", verilog, job, log,
         kind=manifest["kind"],
     )  # fmt: skip
     chip = Chip(program, verilog.parent, context=found.graph.context)

@@ -26,7 +26,7 @@ _PASSES = ("PROC", "FLATTEN", "MEMORY", "SYNTH_ECP5", "ABC9", "HIERARCHY", "STAT
 CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
 
 _CHIP = """\
-read_verilog -sv chip.v
+read_verilog -sv {defines}chip.v
 synth_ecp5 -noflatten -noiopad -top chip
 setattr -unset src *
 setattr -mod -unset src *
@@ -74,7 +74,7 @@ def version() -> str:
     return found[1] if found else text.strip()
 
 
-def synthesize_chip(chip: Path, rom: Path) -> Job:
+def synthesize_chip(chip: Path, rom: Path, *, lut_products: bool = False) -> Job:
     """Map module ``chip`` to ECP5 cells, keeping its hierarchy.
 
     Parameters
@@ -83,9 +83,12 @@ def synthesize_chip(chip: Path, rom: Path) -> Job:
         Verilog text.
     rom : Path
         Folder of the images that ``chip.v`` reads as ``rom/<name>.hex``.
+    lut_products : bool
+        Build the lanes' multipliers from LUTs instead of DSP blocks.
     """
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
-    return _job(_CHIP, inputs, CHIP_OUTPUTS)
+    defines = "-DLUT_PRODUCTS " if lut_products else ""
+    return _job(_CHIP.format(defines=defines), inputs, CHIP_OUTPUTS)
 
 
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:
