@@ -14,8 +14,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.beat import split
+from rtl_gen.fabric.lockstep import Lockstep
 from rtl_gen.fabric.pipeline import register
 from rtl_gen.fabric.sequencer import Sequencer
+from rtl_gen.fabric.serializer import Serializer
 from rtl_gen.fabric.skid import Skid
 from rtl_gen.fabric.vector_memory import VectorMemory, walk_ports
 from rtl_gen.ir.integer import IntegerGraph
@@ -43,8 +46,8 @@ class Chip(wiring.Component):
     schedule : Schedule
     units : dict of str to Component
         From `rtl_gen.units.build`.
-    width : int
-        Signed width of a stream element.
+    width, elements : int
+        Signed width of an element; elements of a beat.
 
     Members
     -------
@@ -63,17 +66,21 @@ class Chip(wiring.Component):
     """
 
     def __init__(
-        self, graph: IntegerGraph, schedule: Schedule, units: dict[str, Any], width: int
-    ) -> None:
+        self, graph: IntegerGraph, schedule: Schedule, units: dict[str, Any], width: int,
+        elements: int = 1,
+    ) -> None:  # fmt: skip
         self.graph = graph
         self.program: Program = schedule.program
         self.units = units
         self.width = width
+        self.elements = elements
         self.tokens = graph.vocabulary > 0
         last_bits: dict[str, Sequence[int]] = {
             p: [self._bits(f"{p}_last{level}") for level in range(4)] for p in "abd"
         }
-        self.memory = VectorMemory(depth=schedule.depth, width=width, last_bits=last_bits)
+        self.memory = VectorMemory(
+            depth=schedule.depth, width=width, last_bits=last_bits, elements=elements
+        )
         self.sequencer = Sequencer(
             depth=len(self.program.instructions), width=self.program.width, tokens=self.tokens,
             context=graph.context, bos=graph.bos, eos=graph.eos,
@@ -96,7 +103,8 @@ class Chip(wiring.Component):
         """Every ROM of the chip."""
         found = [self.sequencer.program, self.identity]
         for unit in self.units.values():
-            found += [part for part in vars(unit).values() if isinstance(part, rom.Rom)]
+            block = unit.copies[0] if isinstance(unit, Lockstep) else unit
+            found += [part for part in vars(block).values() if isinstance(part, rom.Rom)]
         return found
 
     def _bits(self, name: str) -> int:
@@ -190,7 +198,7 @@ class Chip(wiring.Component):
 
     def _heads(self, m: Module) -> Any:
         """Route operands to the head units and the selected unit's results to one stream."""
-        skid = m.submodules.skid = Skid(self.width)
+        skid = m.submodules.skid = Skid(self.width, self.elements)
         a, b = self.memory.a, self.memory.b
         used = {HEADS[i.fields["head"]] for i in self.program.instructions}
         operands = {"matvec": "i", "norm": "i", "pool": "i", "attend": "q", "rotary": "a"}
@@ -206,16 +214,16 @@ class Chip(wiring.Component):
         if not used & {"fill", "input"}:
             return skid.o
         # Zeros and frame elements are always at hand: they wait for the walk that counts them.
-        out = stream.Signature(signed(self.width)).create(path=("head",))
+        out = stream.Signature(self.memory.shape).create(path=("head",))
         opened = self.memory.d_open
         with m.If(self.is_head("input")):
             m.d.comb += [
-                out.payload.eq(self.i.payload[:16].as_signed()),
+                Value.cast(out.payload).eq(self.i.payload[:16].as_signed()),
                 out.valid.eq(self.i.valid & opened),
                 self.i.ready.eq(out.ready & opened),
             ]
         with m.Elif(self.is_head("fill")):
-            m.d.comb += [out.payload.eq(0), out.valid.eq(opened)]
+            m.d.comb += [Value.cast(out.payload).eq(0), out.valid.eq(opened)]
         with m.Else():
             _join(m, skid.o, out)
         return out
@@ -227,7 +235,7 @@ class Chip(wiring.Component):
                 continue
             unit = self.units[name]
             entry = getattr(unit, operand)
-            out = stream.Signature(signed(self.width)).create(path=(f"after_{name}",))
+            out = stream.Signature(self.memory.shape).create(path=(f"after_{name}",))
             m.d.comb += entry.payload.eq(source.payload)
             if name != "lookup":
                 m.d.comb += unit.b.payload.eq(self.memory.b.payload)
@@ -271,7 +279,7 @@ class Chip(wiring.Component):
                 m.d.comb += accepts.eq(self.o.ready)
             data = Signal(signed(16))
             m.d.comb += [
-                data.eq(source.payload),
+                data.eq(split(source.payload)[0]),
                 self.o.valid.eq(source.valid & memory.d_open & self.is_sink("output")),
                 self.o.payload.eq(Cat(data, memory.d_last)),
                 sequencer.i.valid.eq(self.i.valid),
@@ -283,10 +291,14 @@ class Chip(wiring.Component):
         held_limit = register(m, sequencer.loading, self.limit)
         m.d.comb += [sequencer.begin.eq(self.start), sequencer.limit.eq(held_limit)]
         sample = units["sample"]
+        serial = m.submodules.serializer = Serializer(self.width, self.elements)
+        wiring.connect(m, serial.o, sample.i)
         m.d.comb += [
-            sample.i.payload.eq(source.payload),
-            sample.i.valid.eq(offered & self.is_sink("sample")),
+            serial.i.payload.eq(source.payload),
+            serial.i.valid.eq(source.valid & self.is_sink("sample")),
         ]
+        with m.If(self.is_sink("sample")):
+            m.d.comb += accepts.eq(serial.i.ready)
         wiring.connect(m, sample.o, sequencer.drawn)
         with m.If(self.is_sink("sample")):
             m.d.comb += sequencer.done.eq(sample.o.valid)

@@ -50,11 +50,19 @@ def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
     """
     verify(graph)
     sizes = units.widths(graph)
-    contents = Images(graph, plan.lanes, sizes.weight, sizes.bias, sizes.norm_bias)
-    scheduled = schedule(graph, contents, plan.lanes)
+    contents = Images(
+        graph,
+        plan.lanes,
+        sizes.weight,
+        sizes.bias,
+        sizes.norm_bias,
+        sizes.table,
+        plan.elements,
+    )
+    scheduled = schedule(graph, contents, plan)
     contents.add_program(scheduled.program.words())
-    parts = units.build(graph, sizes, scheduled.program, contents, plan.lanes)
-    chip = Chip(graph, scheduled, parts, sizes.stream)
+    parts = units.build(graph, sizes, scheduled.program, contents, plan)
+    chip = Chip(graph, scheduled, parts, sizes.stream, plan.elements)
     verilog = convert(chip, "chip")
     files = {
         part.file: contents.text(part.name, part.depth, part.width)
@@ -132,7 +140,7 @@ def _manifest(
         "beta_per_unit_temperature": beta,
         "identity": identity,
         "origin": dict(graph.origin),
-        "plan": {"lanes": plan.lanes},
+        "plan": {"lanes": plan.lanes, "elements": plan.elements},
         "memories": _memories(chip),
         "units": sorted([*chip.units, "memory", "sequencer", "identity"]),
         "accumulators": {

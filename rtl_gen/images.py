@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtl_gen.blocks.const_matvec import row_words, weight_words
+from rtl_gen.fabric.beat import pack
 from rtl_gen.fabric.rom import image
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import tables
@@ -38,7 +39,9 @@ class Images:
     graph : IntegerGraph
     lanes, weight_width, bias_width : int
         Shape of the matrix ROMs.
-    norm_bias_width : int
+    norm_bias_width, table_width : int
+    elements : int
+        Elements of a beat.
     """
 
     graph: ir.IntegerGraph
@@ -46,6 +49,8 @@ class Images:
     weight_width: int
     bias_width: int
     norm_bias_width: int
+    table_width: int
+    elements: int = 1
     roms: dict[str, Image] = field(default_factory=dict)
 
     def _place(self, rom: str, words: Sequence[int]) -> int:
@@ -58,19 +63,22 @@ class Images:
         flat = weight.reshape(len(weight), -1)
         bias = None if op.bias is None else constants[op.bias].data
         multiplier = constants[op.multiplier].data
+        weights = weight_words(flat, self.lanes, self.weight_width, self.elements)
         return (
-            self._place("matvec_weight", weight_words(flat, self.lanes, self.weight_width)),
+            self._place("matvec_weight", weights),
             self._place(
                 "matvec_row",
-                row_words(bias, multiplier, self.bias_width),
+                row_words(bias, multiplier, self.bias_width, self.elements),
             ),
         )
 
     def embedding(self, op: ir.Embedding) -> tuple[int, int]:
         """First words of the table and of its rows' multipliers."""
         constants = self.graph.constants
+        words = constants[op.table].data.ravel().tolist()
+        table = pack(words, self.table_width, self.elements)
         return (
-            self._place("embedding_table", constants[op.table].data.ravel().tolist()),
+            self._place("embedding_table", table),
             self._place("embedding_row", constants[op.multiplier].data.tolist()),
         )
 
@@ -80,13 +88,13 @@ class Images:
         bias = np.zeros_like(gain) if op.bias is None else self.graph.constants[op.bias].data
         mask = (1 << self.norm_bias_width) - 1
         words = [int(g) & 0xFFFF | (int(b) & mask) << 16 for g, b in zip(gain, bias, strict=True)]
-        return self._place("norm_gain", words)
+        return self._place("norm_gain", pack(words, 16 + self.norm_bias_width, self.elements))
 
     def rotary(self, op: ir.Rotary) -> int:
         """First word of the rotation table."""
         cos, sin = (self.graph.constants[name].data.ravel() for name in (op.cos, op.sin))
         words = [int(c) & 0xFFFF | (int(s) & 0xFFFF) << 16 for c, s in zip(cos, sin, strict=True)]
-        return self._place("rotary", words)
+        return self._place("rotary", pack(words, 32, self.elements))
 
     def lookup(self, op: ir.Lookup) -> int:
         """First word of the table."""

@@ -19,19 +19,27 @@ class Plan:
     ----------
     lanes : int
         Rows of a constant matrix multiplied at once, a power of two.
+    elements : int
+        Elements of a vector moved at once, a power of two that divides `lanes` and the length of
+        every vector.
     """
 
     lanes: int
+    elements: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= MAX_LANES or self.lanes & (self.lanes - 1):
             raise ValueError(f"lanes must be a power of two up to {MAX_LANES}, not {self.lanes}")
+        if not 1 <= self.elements <= self.lanes or self.elements & (self.elements - 1):
+            raise ValueError(
+                f"elements must be a power of two up to the {self.lanes} lanes, not {self.elements}"
+            )
 
 
-def matvec_cycles(graph: IntegerGraph, lanes: int) -> int:
+def matvec_cycles(graph: IntegerGraph, plan: Plan) -> int:
     """Cycles that one step spends in constant matrix-vector products.
 
-    A group of rows takes as long as its columns, or as its results need to leave one by one.
+    A group of rows takes as long as its columns, or as its results need to leave beat by beat.
     """
     total = 0
     for node in graph.nodes:
@@ -39,17 +47,19 @@ def matvec_cycles(graph: IntegerGraph, lanes: int) -> int:
             weight = graph.constants[node.op.weight].data
             rows, columns = weight.shape[0], weight[0].size
             pixels = node.value.shape[1] * node.value.shape[2] if weight.ndim > 2 else 1
-            groups = -(-rows // lanes)
-            beat = max(columns, min(lanes, rows))
-            total += pixels * ((groups - 1) * beat + columns + min(lanes, rows) + OVERHEAD_CYCLES)
+            groups = -(-rows // plan.lanes)
+            first = min(plan.lanes, rows)
+            beats = (groups - 1) * max(columns, first) + columns + first
+            total += pixels * (beats // plan.elements + OVERHEAD_CYCLES)
     return total
 
 
-def choose(graph: IntegerGraph, lanes: int | None = None) -> Plan:
+def choose(graph: IntegerGraph, lanes: int | None = None, elements: int | None = None) -> Plan:
     """Plan with `lanes`, or with as many as still pay: a doubling must save 15 % of the cycles."""
-    if lanes is not None:
-        return Plan(lanes)
-    best = 4
-    while best < MAX_LANES and matvec_cycles(graph, 2 * best) < 0.85 * matvec_cycles(graph, best):
-        best *= 2
-    return Plan(best)
+    best = Plan(lanes or max(4, elements or 1), elements or 1)
+    while lanes is None and best.lanes < MAX_LANES:
+        double = Plan(2 * best.lanes, best.elements)
+        if matvec_cycles(graph, double) >= 0.85 * matvec_cycles(graph, best):
+            break
+        best = double
+    return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 
 from rtl_gen.chain import Chain, group, roots
 from rtl_gen.errors import UnsupportedError
@@ -12,6 +13,7 @@ from rtl_gen.fabric.address import Loop
 from rtl_gen.images import Images
 from rtl_gen.ir import integer as ir
 from rtl_gen.layout import Allocator, Layout
+from rtl_gen.plan import Plan
 from rtl_gen.program import HEADS, SINKS, Instruction, Program, assemble
 
 Fields = dict[str, int]
@@ -29,7 +31,7 @@ class Schedule:
 class _Scheduler:
     graph: ir.IntegerGraph
     images: Images
-    lanes: int
+    plan: Plan
     chains: list[Chain]
     root: dict[str, str]
     allocator: Allocator = field(default_factory=Allocator)
@@ -67,16 +69,29 @@ class _Scheduler:
                 return ("key", "value")[place - 1], node
         return "memory", None
 
+    def beats(self, elements: int) -> int:
+        """Beats of a vector.
+
+        Raises
+        ------
+        UnsupportedError
+            If the last one would not be full.
+        """
+        if elements % self.plan.elements:
+            raise UnsupportedError(
+                f"a vector of {elements} elements is not a whole number of beats of "
+                f"{self.plan.elements}; choose fewer elements per beat in the model's plan"
+            )
+        return elements // self.plan.elements
+
     def place(self, value: str) -> Layout:
         """Allocate `value` and fill its padding."""
         shapes = {self.graph.value(n).shape for n, r in self.root.items() if r == value}
         spatial = {shape for shape in shapes if len(shape) == 3}
         if len(spatial) > 1:
             raise UnsupportedError(f"value {value} is used with two spatial shapes: {spatial}")
-        size = 1
-        for count in self.graph.value(value).shape:
-            size *= count
-        shape = spatial.pop() if spatial else (size,)
+        size = prod(self.graph.value(value).shape)
+        shape = spatial.pop() if spatial else (self.beats(size),)
         pads = [n.op.padding for n, _ in self.consumers(value) if isinstance(n.op, ir.Conv2d)]
         padding = (max((p[0] for p in pads), default=0), max((p[1] for p in pads), default=0))
         layout = Layout(0, shape, padding)
@@ -172,8 +187,8 @@ class _Scheduler:
             self.emit_windows(chain, names, tail, target)
             self.share(value, target)
             return
-        order = self.graph.value(value).shape
-        d = target.loop() if target else Loop(0, order or (1,), (1,) * max(1, len(order)))
+        size = prod(self.graph.value(value).shape)
+        d = target.loop() if target else Loop(0, (self.beats(size),), (1,))
         second = self.second(chain, lambda layout: layout.loop())
         if head is None:
             fields = {"head": HEADS.index("copy")} | self.walk(
@@ -199,7 +214,8 @@ class _Scheduler:
 
     def interleave(self, base: int, heads: int, head_dim: int) -> Loop:
         """Heads in the order that `Rotary` makes: first half and second half alternate."""
-        return Loop(base, (heads, head_dim // 2, 2), (head_dim, 1, head_dim // 2))
+        half = self.beats(head_dim // 2)
+        return Loop(base, (heads, half, 2), (2 * half, 1, half))
 
     def sink_fields(self, sink: str, taker: ir.Node | None) -> Fields:
         """What the sink needs to know."""
@@ -253,13 +269,13 @@ class _Scheduler:
                 table, row = self.images.embedding(op)
                 fields |= {
                     "head": HEADS.index("embedding"), "table_base": table, "embedding_row": row,
-                    "columns": self.graph.constants[op.table].data.shape[1],
+                    "columns": self.beats(self.graph.constants[op.table].data.shape[1]),
                     "by_position": int(self.kind(head.inputs[0]) == "position"),
                     "head_shift": op.shift,
                 }  # fmt: skip
             case ir.ConstMatVec():
                 fields |= self.matvec_fields(op)
-                groups = -(-fields["rows"] // self.lanes)
+                groups = -(-head.value.shape[0] // self.plan.lanes)
                 fields |= self.walk("a", self.layout(head.inputs[0]).loop().repeat(groups))
             case ir.Norm():
                 size = self.graph.constants[op.gain].data.size
@@ -270,9 +286,9 @@ class _Scheduler:
                 }  # fmt: skip
                 fields |= self.walk("a", self.layout(head.inputs[0]).loop().repeat(2))
             case ir.Rotary():
-                base, half = self.layout(head.inputs[0]).base, op.head_dim // 2
+                base, half = self.layout(head.inputs[0]).base, self.beats(op.head_dim // 2)
                 for prefix, offset in (("a", 0), ("b", half)):
-                    loop = Loop(base + offset, (op.heads, half), (op.head_dim, 1))
+                    loop = Loop(base + offset, (op.heads, half), (2 * half, 1))
                     fields |= self.walk(prefix, loop)
                 fields |= {"head": HEADS.index("rotary"), "rotary_base": self.images.rotary(op)}
                 fields |= {"head_shift": op.shift}
@@ -296,7 +312,8 @@ class _Scheduler:
         tensor = self.graph.constants[op.weight].data
         return {
             "head": HEADS.index("matvec"), "weight_base": weight, "row_base": row,
-            "last_column": tensor[0].size - 1, "rows": len(tensor), "head_shift": op.shift,
+            "last_column": self.beats(tensor[0].size) - 1, "rows": self.beats(len(tensor)),
+            "head_shift": op.shift,
         }  # fmt: skip
 
     def kind(self, name: str) -> str:
@@ -315,7 +332,7 @@ class _Scheduler:
         if isinstance(head.op, ir.Conv2d):
             kernel = self.graph.constants[head.op.weight].data.shape[2:]
             padding = head.op.padding
-            groups = -(-channels // self.lanes)
+            groups = -(-channels // self.plan.lanes)
             fields = self.matvec_fields(head.op) | self.bounds("head", head)
         else:
             kernel, padding, groups = head.op.kernel, (0, 0), 1
@@ -343,7 +360,7 @@ class _Scheduler:
         return assemble(marked)
 
 
-def schedule(graph: ir.IntegerGraph, images: Images, lanes: int) -> Schedule:
+def schedule(graph: ir.IntegerGraph, images: Images, plan: Plan) -> Schedule:
     """Schedule one step of `graph`; the ROM pieces it uses are placed in `images`.
 
     Raises
@@ -351,4 +368,4 @@ def schedule(graph: ir.IntegerGraph, images: Images, lanes: int) -> Schedule:
     UnsupportedError
         If a node, or a combination of nodes, has no unit.
     """
-    return _Scheduler(graph, images, lanes, group(graph), roots(graph)).run()
+    return _Scheduler(graph, images, plan, group(graph), roots(graph)).run()

@@ -17,9 +17,11 @@ from rtl_gen.blocks.norm import Norm
 from rtl_gen.blocks.rotary import Rotary
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.errors import UnsupportedError
+from rtl_gen.fabric.lockstep import Lockstep
 from rtl_gen.images import Images
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir.types import IntType
+from rtl_gen.plan import Plan
 from rtl_gen.program import DATA_FIELDS, Program
 
 STREAM_LIMIT = 16
@@ -112,7 +114,7 @@ def _one_half(graph: ir.IntegerGraph) -> int:
 
 
 def build(
-    graph: ir.IntegerGraph, sizes: Widths, program: Program, images: Images, lanes: int
+    graph: ir.IntegerGraph, sizes: Widths, program: Program, images: Images, plan: Plan
 ) -> dict[str, wiring.Component]:
     """Units that the program uses, by name.
 
@@ -130,41 +132,47 @@ def build(
     units: dict[str, wiring.Component] = {}
     if any(isinstance(op, ir.ConstMatVec | ir.Conv2d) for op in ops):
         units["matvec"] = ConstMatVec(
-            lanes=lanes, x_width=sizes.x, weight_width=sizes.weight, acc_width=sizes.acc,
+            lanes=plan.lanes, x_width=sizes.x, weight_width=sizes.weight, acc_width=sizes.acc,
             bias_width=sizes.bias, width=sizes.stream, weight_depth=depth["matvec_weight"],
             row_depth=depth["matvec_row"], max_columns=peak["last_column"] + 1,
             max_rows=peak["rows"],
+            elements=plan.elements,
         )  # fmt: skip
     if any(isinstance(op, ir.Embedding) for op in ops):
         units["embedding"] = Embedding(
             table_width=sizes.table, width=sizes.stream, table_depth=depth["embedding_table"],
             row_depth=depth["embedding_row"], max_columns=peak["columns"],
             index_bits=max((graph.vocabulary - 1).bit_length(), (graph.context - 1).bit_length()),
+            elements=plan.elements,
         )  # fmt: skip
     if any(isinstance(op, ir.Norm) for op in ops):
         units["norm"] = Norm(
             width=sizes.stream, max_size=peak["size"], depth=depth["norm_gain"],
             bias_width=sizes.norm_bias, eps_width=DATA_FIELDS["eps"],
+            elements=plan.elements,
         )  # fmt: skip
     if any(isinstance(op, ir.Rotary) for op in ops):
         units["rotary"] = Rotary(
-            half=_one_half(graph), depth=depth["rotary"], context=graph.context,
-            width=sizes.stream,
+            half=_one_half(graph) // plan.elements, depth=depth["rotary"], context=graph.context,
+            width=sizes.stream, elements=plan.elements,
         )  # fmt: skip
     if any(isinstance(op, ir.Attention) for op in ops):
         op, layers = _one_attention(graph)
         units["attention"] = Attention(
             heads=op.heads, kv_heads=op.kv_heads, head_dim=op.head_dim, context=op.context,
             layers=layers, width=sizes.stream, element_bits=sizes.qkv,
+            elements=plan.elements,
         )  # fmt: skip
     if any(isinstance(op, ir.MaxPool2d) for op in ops):
         units["pool"] = MaxPool(width=sizes.stream, max_window=peak["pool_last"] + 1)
+    width, copies = sizes.stream, range(plan.elements)
     if any(isinstance(op, ir.Lookup) for op in ops):
-        units["lookup"] = Lookup(depth=depth["lookup"], width=sizes.stream)
+        tables = [Lookup(depth=depth["lookup"], width=width) for _ in copies]
+        units["lookup"] = Lockstep(tables, ["i"], width)
     if any(isinstance(op, ir.Mul) for op in ops):
-        units["mul"] = Mul(width=sizes.stream)
+        units["mul"] = Lockstep([Mul(width=width) for _ in copies], ["a", "b"], width)
     if any(isinstance(op, ir.Add) for op in ops):
-        units["add"] = Add(width=sizes.stream)
+        units["add"] = Lockstep([Add(width=width) for _ in copies], ["a", "b"], width)
     if any(isinstance(op, ir.Sample) for op in ops):
         units["sample"] = Sample(width=sizes.stream, vocabulary=graph.vocabulary)
     return units

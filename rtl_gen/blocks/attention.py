@@ -9,6 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.beat import beat, split
 from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, register, round_shift
 from rtl_gen.fabric.product import product
 from rtl_gen.fabric.ram import Ram
@@ -23,11 +24,11 @@ MAX_EXPONENT = 4095
 class Attention(wiring.Component):
     """Attention of all heads of one layer; golden model `rtl_gen.golden.attention`.
 
-    Keys and values arrive element by element on `k` and `v` and are kept one head vector a word.
+    Keys and values arrive beat by beat on `k` and `v` and are kept one head vector a word.
     Queries arrive on `q`; a head reads one position per cycle, once for the scores and once for
     the weighted sum, on the same `head_dim` multipliers.
 
-    Cycles per head: ``2 * head_dim + 2 * (position + 1) + 32`` about.
+    Cycles per head: ``2 * head_dim / elements + 2 * (position + 1) + 32`` about.
 
     Parameters
     ----------
@@ -37,11 +38,13 @@ class Attention(wiring.Component):
         Signed width of the streams.
     element_bits : int
         Signed width of q, k and v, which use the low bits of their streams.
+    elements : int
+        Elements of a beat; divides `head_dim`.
 
     Members
     -------
-    q, k, v : In streams of signed(width)
-    o : Out stream of signed(width)
+    q, k, v : In streams of beats of signed(width)
+    o : Out stream of beats of signed(width)
     start : In(1)
         Pulse before the first element on any of the inputs.
     attend : In(1)
@@ -54,13 +57,15 @@ class Attention(wiring.Component):
 
     def __init__(
         self, *, heads: int, kv_heads: int, head_dim: int, context: int, layers: int, width: int,
-        element_bits: int = 8, name: str = "attention",
+        element_bits: int = 8, elements: int = 1, name: str = "attention",
     ) -> None:  # fmt: skip
         self.heads = heads
         self.kv_heads = kv_heads
         self.head_dim = head_dim
         self.context = context
         self.element_bits = element_bits
+        self.elements = elements
+        self.beats = head_dim // elements
         self.words = layers * kv_heads * context
         self.exp2 = rom.Rom("exp2", 1 << EXP2_FRACTION_BITS, PROBABILITY_BITS)
         self.reciprocal = rom.Rom("reciprocal", 1 << INDEX_BITS, 16)
@@ -70,10 +75,10 @@ class Attention(wiring.Component):
         self.acc_bits = self.sum_bits + self.element_bits
         super().__init__(
             {
-                "q": In(stream.Signature(signed(width))),
-                "k": In(stream.Signature(signed(width))),
-                "v": In(stream.Signature(signed(width))),
-                "o": Out(stream.Signature(signed(width))),
+                "q": In(stream.Signature(beat(width, elements))),
+                "k": In(stream.Signature(beat(width, elements))),
+                "v": In(stream.Signature(beat(width, elements))),
+                "o": Out(stream.Signature(beat(width, elements))),
                 "start": In(1),
                 "attend": In(1),
                 "position": In(range(max(2, context))),
@@ -98,7 +103,7 @@ class Attention(wiring.Component):
         # Controller: collect a query, score every position, weigh every position, emit.
         head = Signal(range(self.heads + 1))
         in_group = Signal(range(max(2, self.heads // self.kv_heads)))
-        element = Signal(range(self.head_dim + 1))
+        element = Signal(range(self.beats + 1))
         index = Signal.like(self.position)
         base = Signal.like(self.cache_base)
         issue, weigh, out_phase = Signal(), Signal(), Signal()
@@ -116,10 +121,10 @@ class Attention(wiring.Component):
             with m.State("QUERY"):
                 m.d.comb += [self.q.ready.eq(1), clear.eq(1)]
                 with m.If(self.q.valid):
-                    low = self.q.payload[: self.element_bits].as_signed()
-                    m.d.sync += [a.eq(b) for a, b in zip(query, [*query[1:], low], strict=True)]
+                    following = [*query[self.elements :], *self._narrow(self.q)]
+                    m.d.sync += [a.eq(b) for a, b in zip(query, following, strict=True)]
                     m.d.sync += element.eq(element + 1)
-                    with m.If(element == self.head_dim - 1):
+                    with m.If(element == self.beats - 1):
                         m.d.sync += [element.eq(0), index.eq(0)]
                         m.next = "SCORE"
             with m.State("SCORE"):
@@ -215,10 +220,14 @@ class Attention(wiring.Component):
         )
         return m
 
+    def _narrow(self, i: Any) -> list[Value]:
+        """Elements of a stream's beat in the width of q, k and v."""
+        return [x[: self.element_bits].as_signed() for x in split(i.payload)]
+
     def _cache(self, m: Module, name: str, i: Any) -> Ram:
         """Cache filled by stream `i`; returns the memory."""
         cache = m.submodules[f"{name}_cache"] = Ram(self.words, self.head_dim * self.element_bits)
-        element = Signal(range(self.head_dim + 1), name=f"{name}_element")
+        element = Signal(range(self.beats + 1), name=f"{name}_element")
         group = Signal.like(self.cache_base, name=f"{name}_group")
         word = Signal(self.head_dim * self.element_bits, name=f"{name}_word", reset_less=True)
         full = Signal(name=f"{name}_full")
@@ -228,9 +237,9 @@ class Attention(wiring.Component):
         with m.If(full):
             m.d.sync += group.eq(group + self.context)
         with m.If(i.valid):
-            m.d.sync += word.eq(Cat(word[self.element_bits :], i.payload[: self.element_bits]))
-            m.d.sync += element.eq(Mux(element == self.head_dim - 1, 0, element + 1))
-            m.d.sync += full.eq(element == self.head_dim - 1)
+            m.d.sync += word.eq(Cat(word, *self._narrow(i))[self.elements * self.element_bits :])
+            m.d.sync += element.eq(Mux(element == self.beats - 1, 0, element + 1))
+            m.d.sync += full.eq(element == self.beats - 1)
         with m.If(self.start):
             m.d.sync += [element.eq(0), group.eq(self.cache_base)]
         return cache
@@ -274,15 +283,15 @@ class Attention(wiring.Component):
         """Accumulate the weighted values, then divide them by the sum of probabilities."""
         on = Const(1)
         en = ~self.o.valid | self.o.ready
-        left = Signal(range(self.head_dim + 1))
-        pending = Signal(range(self.head_dim + 1))
+        left = Signal(range(self.beats + 1))
+        pending = Signal(range(self.beats + 1))
         shift_out = out_phase & en & (left != 0)
         accumulators = [
             Signal(signed(self.acc_bits), name=f"sum{d}", reset_less=True)
             for d in range(self.head_dim)
         ]
         for d, acc in enumerate(accumulators):
-            following = accumulators[d + 1] if d + 1 < self.head_dim else acc
+            following = accumulators[(d + self.elements) % self.head_dim]
             with m.If(clear):
                 m.d.sync += acc.eq(0)
             with m.Elif(accumulate):
@@ -296,7 +305,7 @@ class Attention(wiring.Component):
         reducing = Signal()
         over = normal[PROBABILITY_BITS:] != 0
         with m.If(weighed):
-            m.d.sync += [normal.eq(total), excess.eq(0), reducing.eq(1), left.eq(self.head_dim)]
+            m.d.sync += [normal.eq(total), excess.eq(0), reducing.eq(1), left.eq(self.beats)]
         with m.Elif(reducing):
             m.d.sync += reducing.eq(over)
             with m.If(over):
@@ -308,15 +317,15 @@ class Attention(wiring.Component):
 
         with m.If(shift_out):
             m.d.sync += left.eq(left - 1)
-        narrow = Signal(signed(PROBABILITY_BITS + self.element_bits + 1), reset_less=True)
-        with m.If(en):
-            m.d.sync += narrow.eq(accumulators[0] >> excess)
-        quotient = multiply(m, en, narrow, self.reciprocal.data)
+        for acc, o in zip(accumulators, split(self.o.payload), strict=False):
+            narrow = Signal(signed(PROBABILITY_BITS + self.element_bits + 1), reset_less=True)
+            with m.If(en):
+                m.d.sync += narrow.eq(acc >> excess)
+            quotient = multiply(m, en, narrow, self.reciprocal.data)
+            m.d.comb += o.eq(round_shift(m, en, quotient, self.shift, self.low, self.high))
         latency = 1 + MULTIPLY + ROUND_SHIFT
-        valid = delay(m, en, shift_out, latency, reset=True)
         m.d.comb += [
-            self.o.valid.eq(valid),
-            self.o.payload.eq(round_shift(m, en, quotient, self.shift, self.low, self.high)),
+            self.o.valid.eq(delay(m, en, shift_out, latency, reset=True)),
             emitted.eq(out_phase & (left == 0)),
             idle.eq(pending == 0),
         ]

@@ -3,62 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from amaranth import Array, Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from rtl_gen.blocks.requantize import Requantize
 from rtl_gen.fabric import rom
-from rtl_gen.fabric.pipeline import delay, register
+from rtl_gen.fabric.beat import beat, cut, pack, split
+from rtl_gen.fabric.pipeline import delay, register, tree
 from rtl_gen.fabric.product import product
 
 MULTIPLIER_BITS = 16
 
 
-def weight_words(weight: NDArray[np.int64], lanes: int, width: int) -> list[int]:
-    """ROM words of one matrix: word ``g * n_in + k`` holds ``weight[g * lanes + lane, k]``.
+def weight_words(weight: NDArray[np.int64], lanes: int, width: int, elements: int = 1) -> list[int]:
+    """ROM words of one matrix.
 
-    Lane 0 is in the low bits; rows beyond the matrix are zero.
+    Word ``g * n_in / elements + k`` holds ``weight[g * lanes + lane, k * elements + e]``, element 0
+    of lane 0 in the low bits; rows beyond the matrix are zero.
 
     Parameters
     ----------
     weight : int64, shape (n_out, n_in)
-    lanes, width : int
-        Rows per group and bits per weight.
+    lanes, width, elements : int
+        Rows per group, bits per weight, columns per beat.
     """
     n_out, n_in = weight.shape
     groups = -(-n_out // lanes)
     padded = np.zeros((groups * lanes, n_in), np.int64)
     padded[:n_out] = weight
-    columns = padded.reshape(groups, lanes, n_in).transpose(0, 2, 1).reshape(-1, lanes)
-    mask = (1 << width) - 1
-    return [sum((int(w) & mask) << (width * j) for j, w in enumerate(row)) for row in columns]
+    beats = padded.reshape(groups, lanes, n_in // elements, elements).transpose(0, 2, 1, 3)
+    return pack(beats.ravel().tolist(), width, lanes * elements)
 
 
 def row_words(
-    bias: NDArray[np.int64] | None, multiplier: NDArray[np.int64], bias_width: int
+    bias: NDArray[np.int64] | None,
+    multiplier: NDArray[np.int64],
+    bias_width: int,
+    elements: int = 1,
 ) -> list[int]:
-    """ROM words of the rows' constants: multiplier in the low 16 bits, bias above."""
+    """ROM words of `elements` rows' constants: multiplier in the low 16 bits, bias above."""
     biases = np.zeros_like(multiplier) if bias is None else bias
     mask = (1 << bias_width) - 1
-    return [
+    rows = [
         int(m) | (int(b) & mask) << MULTIPLIER_BITS for m, b in zip(multiplier, biases, strict=True)
     ]
+    return pack(rows, MULTIPLIER_BITS + bias_width, elements)
 
 
 class ConstMatVec(wiring.Component):
     """ROM-fed lanes; golden model `rtl_gen.golden.const_matvec`.
 
-    The input vector arrives once per group of `lanes` rows, one element per cycle. While a group
-    is multiplied, the accumulators of the one before leave through one requantizer, one row per
-    cycle, so a group takes ``max(n_in, lanes)`` cycles and there is no bubble between groups.
+    The input vector arrives once per group of `lanes` rows, one beat per cycle. While a group is
+    multiplied, the accumulators of the one before leave through the requantizers, one beat per
+    cycle, so a group takes ``max(n_in, lanes) / elements`` cycles with no bubble between groups.
 
-    Latency 13 cycles after a group's last element; throughput `lanes` products per cycle.
+    Latency 13 cycles after a group's last beat, 14 if a beat has several elements; throughput
+    ``lanes * elements`` products per cycle.
 
     Parameters
     ----------
@@ -68,16 +73,20 @@ class ConstMatVec(wiring.Component):
         Signed widths of input, weight, accumulator, bias and output.
     weight_depth, row_depth : int
         Words of the two ROMs.
+    max_columns, max_rows : int
+        Most beats of a row and of results.
+    elements : int
+        Elements of a beat; divides `lanes` and the sizes of every matrix.
     name : str
         Prefix of the ROM images ``<name>_weight`` and ``<name>_row``.
 
     Members
     -------
-    i, o : streams of signed(width)
+    i, o : streams of beats of signed(width)
     start : In(1)
         Pulse before the first element; the configuration below is stable from then on.
     weight_base, row_base, last_column, rows : In
-        First ROM words, number of columns less one, number of rows.
+        First ROM words, beats of a row less one, beats of results.
     shift, low, high : In
         As in `Requantize`.
     """
@@ -85,19 +94,22 @@ class ConstMatVec(wiring.Component):
     def __init__(
         self, *, lanes: int, x_width: int, weight_width: int, acc_width: int, bias_width: int,
         width: int, weight_depth: int, row_depth: int, max_columns: int, max_rows: int,
-        name: str = "matvec",
+        elements: int = 1, name: str = "matvec",
     ) -> None:  # fmt: skip
         self.lanes = lanes
         self.x_width = x_width
         self.weight_width = weight_width
         self.acc_width = acc_width
         self.bias_width = bias_width
-        self.weights = rom.Rom(f"{name}_weight", weight_depth, lanes * weight_width)
-        self.row_constants = rom.Rom(f"{name}_row", row_depth, MULTIPLIER_BITS + bias_width)
+        self.width = width
+        self.elements = elements
+        self.row_bits = MULTIPLIER_BITS + bias_width
+        self.weights = rom.Rom(f"{name}_weight", weight_depth, lanes * elements * weight_width)
+        self.row_constants = rom.Rom(f"{name}_row", row_depth, elements * self.row_bits)
         super().__init__(
             {
-                "i": In(stream.Signature(signed(width))),
-                "o": Out(stream.Signature(signed(width))),
+                "i": In(stream.Signature(beat(width, elements))),
+                "o": Out(stream.Signature(beat(width, elements))),
                 "start": In(1),
                 "weight_base": In(range(self.weights.depth)),
                 "row_base": In(range(self.row_constants.depth)),
@@ -110,12 +122,12 @@ class ConstMatVec(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """Build the lanes, the drain and the requantizer."""
+        """Build the lanes, the drain and the requantizers."""
         m = Module()
         m.submodules.weights = self.weights
         m.submodules.row_constants = self.row_constants
 
-        # Multiply-accumulate. `en` stops every lane while a finished group waits for the drain.
+        # `en` stops every lane while a finished group waits for the drain.
         done = Signal()
         drain_free = Signal()
         en = ~done | drain_free
@@ -129,62 +141,45 @@ class ConstMatVec(wiring.Component):
             m.d.sync += column.eq(Mux(last, 0, column + 1))
             m.d.sync += self.weights.addr.eq(self.weights.addr + 1)
 
-        x = delay(m, en, self.i.payload[: self.x_width].as_signed(), rom.LATENCY)
-        valid = delay(m, en, accepted, rom.LATENCY + 1, reset=True)
-        first = delay(m, en, column == 0, rom.LATENCY + 1)
-        final = delay(m, en, last, rom.LATENCY + 1)
-        accumulators = Array(
+        # Products; those of one beat are summed in a stage of their own.
+        latency = rom.LATENCY + 1 + (self.elements > 1)
+        valid = delay(m, en, accepted, latency, reset=True)
+        first = delay(m, en, column == 0, latency)
+        final = delay(m, en, last, latency)
+        xs = [
+            delay(m, en, x[: self.x_width].as_signed(), rom.LATENCY) for x in split(self.i.payload)
+        ]
+        weights = cut(self.weights.data, signed(self.weight_width), self.lanes * self.elements)
+        accumulators = [
             Signal(signed(self.acc_width), name=f"acc{j}", reset_less=True)
             for j in range(self.lanes)
-        )
+        ]
         for j, acc in enumerate(accumulators):
-            weight = self.weights.data.word_select(j, self.weight_width).as_signed()
-            exact = Signal(signed(self.x_width + self.weight_width), name=f"exact{j}")
-            m.submodules[f"lane{j}"] = product(x, weight, exact)
-            held = register(m, en, exact)
+            products = []
+            for k, x in enumerate(xs):
+                exact = Signal(signed(self.x_width + self.weight_width), name=f"exact{j}_{k}")
+                m.submodules[f"lane{j}_{k}"] = product(x, weights[j * self.elements + k], exact)
+                products.append(register(m, en, exact))
+            term = products[0] if len(products) == 1 else register(m, en, tree(products))
             with m.If(en & valid):
-                m.d.sync += acc.eq(Mux(first, 0, acc) + held)
+                m.d.sync += acc.eq(Mux(first, 0, acc) + term)
         with m.If(en):
             m.d.sync += done.eq(valid & final)
 
-        # Drain: a shift register, filled by a finished group and emptied one row per cycle.
-        head = self._drain(m, done, drain_free, accumulators)
-
-        # Add the bias, requantize.
-        requantize = Requantize(max(self.acc_width, self.bias_width) + 1, len(self.low))
-        m.submodules.requantize = requantize
-        en_row = requantize.i.ready
-        acc, acc_valid = head
-        m.d.comb += self.row_constants.en.eq(en_row)
-        constants = self.row_constants.data
-        multiplier = constants[:MULTIPLIER_BITS]
-        bias = constants[MULTIPLIER_BITS:].as_signed()
-        delayed = delay(m, en_row, acc, rom.LATENCY)
-        biased = Signal(signed(len(requantize.i.payload.acc)), reset_less=True)
-        delayed_multiplier = Signal(MULTIPLIER_BITS, reset_less=True)
-        with m.If(en_row):
-            m.d.sync += biased.eq(delayed + bias)
-            m.d.sync += delayed_multiplier.eq(multiplier)
-        m.d.comb += [
-            requantize.i.valid.eq(delay(m, en_row, acc_valid, rom.LATENCY + 1, reset=True)),
-            requantize.i.payload.acc.eq(biased),
-            requantize.i.payload.multiplier.eq(delayed_multiplier),
-            requantize.shift.eq(self.shift),
-            requantize.low.eq(self.low),
-            requantize.high.eq(self.high),
-        ]
-        wiring.connect(m, requantize.o, wiring.flipped(self.o))
+        rows, rows_valid = self._drain(m, done, drain_free, accumulators)
+        self._requantize(m, rows, rows_valid)
         return m
 
     def _drain(
         self, m: Module, done: Signal, drain_free: Signal, accumulators: Sequence[Signal]
-    ) -> tuple[Signal, Signal]:
-        """Shift register of finished accumulators; returns its head and the head's valid bit."""
+    ) -> tuple[list[Signal], Signal]:
+        """Shift register of finished accumulators; returns its first beat, and that it is valid."""
         queue = [
             Signal(signed(self.acc_width), name=f"drain{j}", reset_less=True)
             for j in range(self.lanes)
         ]
-        filled = Signal(range(self.lanes + 1))
+        beats = self.lanes // self.elements
+        filled = Signal(range(beats + 1))
         rows_left = Signal.like(self.rows)
         valid, take = Signal(), Signal()
         load = done & drain_free
@@ -193,7 +188,7 @@ class ConstMatVec(wiring.Component):
             take.eq(valid & self.row_constants.en),
             drain_free.eq(~valid | (take & (filled == 1))),
         ]
-        rows_here = Mux(rows_left > self.lanes, self.lanes, rows_left)
+        rows_here = Mux(rows_left > beats, beats, rows_left)
         with m.If(self.start):
             m.d.sync += [rows_left.eq(self.rows), self.row_constants.addr.eq(self.row_base)]
         with m.If(take):
@@ -203,5 +198,28 @@ class ConstMatVec(wiring.Component):
             m.d.sync += [q.eq(a) for q, a in zip(queue, accumulators, strict=True)]
         with m.Elif(take):
             m.d.sync += filled.eq(filled - 1)
-            m.d.sync += [q.eq(n) for q, n in pairwise(queue)]
-        return queue[0], valid
+            m.d.sync += [q.eq(n) for q, n in zip(queue, queue[self.elements :], strict=False)]
+        return queue[: self.elements], valid
+
+    def _requantize(self, m: Module, rows: list[Signal], rows_valid: Signal) -> None:
+        """Add the biases and requantize, one unit per element of a beat, all in step."""
+        en = Signal()
+        arriving = delay(m, en, rows_valid, rom.LATENCY + 1, reset=True)
+        constants = cut(self.row_constants.data, unsigned(self.row_bits), self.elements)
+        for k, (acc, constant) in enumerate(zip(rows, constants, strict=True)):
+            unit = Requantize(max(self.acc_width, self.bias_width) + 1, self.width)
+            m.submodules[f"requantize{k}"] = unit
+            bias = constant[MULTIPLIER_BITS:].as_signed()
+            m.d.comb += [
+                unit.i.valid.eq(arriving),
+                unit.i.payload.acc.eq(register(m, en, delay(m, en, acc, rom.LATENCY) + bias)),
+                unit.i.payload.multiplier.eq(register(m, en, constant[:MULTIPLIER_BITS])),
+                unit.shift.eq(self.shift),
+                unit.low.eq(self.low),
+                unit.high.eq(self.high),
+                unit.o.ready.eq(self.o.ready),
+                split(self.o.payload)[k].eq(unit.o.payload),
+            ]
+            if k == 0:
+                m.d.comb += [self.o.valid.eq(unit.o.valid), en.eq(unit.i.ready)]
+        m.d.comb += self.row_constants.en.eq(en)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Const, Module, Mux, Signal, Value, signed
+from amaranth import Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from rtl_gen.fabric import rom
-from rtl_gen.fabric.pipeline import DSP_BITS, MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
+from rtl_gen.fabric.beat import beat, cut, split
+from rtl_gen.fabric.pipeline import (
+    DSP_BITS,
+    MULTIPLY,
+    ROUND_SHIFT,
+    delay,
+    multiply,
+    register,
+    round_shift,
+    tree,
+)
 from rtl_gen.ir.tables import INDEX_BITS
 
 NORMAL_BITS = 18
@@ -24,7 +35,7 @@ class Norm(wiring.Component):
     The vector arrives twice: the first pass sums, the second is normalized. Between them the sum
     of squares is brought to the top of its register, at most four bit pairs a cycle.
 
-    Latency about 20 cycles between the passes; throughput 1 element per cycle.
+    Latency about 20 cycles between the passes; throughput 1 beat per cycle.
 
     Parameters
     ----------
@@ -36,10 +47,12 @@ class Norm(wiring.Component):
         Words of the ROM ``<name>_gain``: gain in the low 16 bits, bias above.
     bias_width, eps_width : int
         Widths of bias and epsilon.
+    elements : int
+        Elements of a beat, a power of two that divides every size.
 
     Members
     -------
-    i, o : streams of signed(width)
+    i, o : streams of beats of signed(width)
     start : In(1)
         Pulse before the first element.
     size, center, eps, fraction, gain_base, shift, low, high : In
@@ -48,20 +61,21 @@ class Norm(wiring.Component):
 
     def __init__(
         self, *, width: int, max_size: int, depth: int, bias_width: int, eps_width: int,
-        name: str = "norm",
+        elements: int = 1, name: str = "norm",
     ) -> None:  # fmt: skip
         self.bias_width = bias_width
+        self.elements = elements
         self.size_bits = max_size.bit_length()
         square = 2 * (width - 1) + self.size_bits + 1
         total = max(square + self.size_bits, eps_width) + 1
         self.half_bits = max((total + 1) // 2, INDEX_BITS // 2)
         self.square_bits = square
         self.table = rom.Rom("rsqrt", 1 << INDEX_BITS, 16)
-        self.gains = rom.Rom(f"{name}_gain", depth, GAIN_BITS + bias_width)
+        self.gains = rom.Rom(f"{name}_gain", depth, elements * (GAIN_BITS + bias_width))
         super().__init__(
             {
-                "i": In(stream.Signature(signed(width))),
-                "o": Out(stream.Signature(signed(width))),
+                "i": In(stream.Signature(beat(width, elements))),
+                "o": Out(stream.Signature(beat(width, elements))),
                 "start": In(1),
                 "size": In(range(max_size + 1)),
                 "center": In(1),
@@ -80,10 +94,10 @@ class Norm(wiring.Component):
         m.submodules.table = self.table
         m.submodules.gains = self.gains
         on = Const(1)
-        x = self.i.payload
+        xs = split(self.i.payload)
 
         # First pass: S and the sum of squares.
-        total = Signal(signed(len(x) + self.size_bits))
+        total = Signal(signed(len(xs[0]) + self.size_bits))
         squares = Signal(self.square_bits)
         count = Signal.like(self.size)
         summing = Signal()
@@ -92,17 +106,22 @@ class Norm(wiring.Component):
         en = ~self.o.valid | self.o.ready
         m.d.comb += self.i.ready.eq(Mux(normalizing, en, summing))
         taken = summing & self.i.valid
-        square = multiply(m, on, x, x)
-        squared = delay(m, on, taken, MULTIPLY, reset=True)
+        # The elements of a beat are summed in a stage of their own, then added to the totals.
+        beat_sum = register(m, on, tree(xs))
+        summed = delay(m, on, taken, 1, reset=True)
+        beat_squares = register(m, on, tree([multiply(m, on, x, x) for x in xs]))
+        squared = delay(m, on, taken, MULTIPLY + 1, reset=True)
         with m.If(taken):
-            m.d.sync += total.eq(total + x)
             m.d.sync += count.eq(count - 1)
             with m.If(count == 1):
                 m.d.sync += summing.eq(0)
+        with m.If(summed):
+            m.d.sync += total.eq(total + beat_sum)
         with m.If(squared):
-            m.d.sync += squares.eq(squares + square[: self.square_bits])
+            m.d.sync += squares.eq(squares + beat_squares[: self.square_bits])
         with m.If(self.start):
-            m.d.sync += [total.eq(0), squares.eq(0), count.eq(self.size)]
+            m.d.sync += [total.eq(0), squares.eq(0)]
+            m.d.sync += count.eq(self.size >> exact_log2(self.elements))
             m.d.sync += [summing.eq(1), normalizing.eq(0)]
 
         h, ready = self._normalize(m, taken & (count == 1), total, squares)
@@ -110,7 +129,7 @@ class Norm(wiring.Component):
             m.d.sync += normalizing.eq(1)
 
         accepted = normalizing & self.i.valid & en
-        self._second_pass(m, en, accepted, x, total, h)
+        self._second_pass(m, en, accepted, xs, total, h)
         return m
 
     def _normalize(
@@ -132,7 +151,7 @@ class Norm(wiring.Component):
             m.d.sync += square_total.eq(low + (high << digit))
         scaled = multiply(m, on, squares, self.size)
         m.d.sync += n_squares.eq(scaled + self.eps)
-        settled = delay(m, on, summed, 2 * MULTIPLY + 2, reset=True)
+        settled = delay(m, on, summed, 2 * MULTIPLY + 3, reset=True)
         q = Signal(q_bits, reset_less=True)
         h = Signal(range(self.half_bits + 1), reset_less=True)
         shifting = Signal()
@@ -150,25 +169,9 @@ class Norm(wiring.Component):
         return h, delay(m, on, aligned, rom.LATENCY, reset=True)
 
     def _second_pass(
-        self, m: Module, en: Value, accepted: Value, x: Value, total: Signal, h: Signal
+        self, m: Module, en: Value, accepted: Value, xs: list[Value], total: Signal, h: Signal
     ) -> None:
-        """d, t and y of ``docs/ir.md``."""
-        d = Signal(signed(len(x) + self.size_bits + 2), reset_less=True)
-        mean = Mux(self.center, total, 0)
-        with m.If(en):
-            m.d.sync += d.eq(x * self.size - mean)
-        product = multiply(m, en, d, self.table.data)
-        t_shift = Signal(6, reset_less=True)
-        m.d.sync += t_shift.eq(15 + h - self.fraction)
-        bound = (1 << (NORMAL_BITS - 1)) - 1
-        t = round_shift(
-            m,
-            en,
-            product,
-            t_shift,
-            Const(-bound - 1, signed(NORMAL_BITS)),
-            Const(bound, signed(NORMAL_BITS)),
-        )
+        """d, t and y of ``docs/ir.md``, for every element of a beat."""
         before_gain = 1 + MULTIPLY + ROUND_SHIFT
         # The gain's address leads so that its word meets t.
         gain_address = Signal.like(self.gains.addr)
@@ -178,14 +181,21 @@ class Norm(wiring.Component):
         with m.Elif(advance):
             m.d.sync += gain_address.eq(gain_address + 1)
         m.d.comb += [self.gains.addr.eq(gain_address), self.gains.en.eq(en)]
-        gain = self.gains.data[:GAIN_BITS].as_signed()
-        bias = delay(m, en, self.gains.data[GAIN_BITS:].as_signed(), MULTIPLY)
-        scaled = multiply(m, en, t, gain)
-        biased = Signal(signed(max(len(scaled), self.bias_width) + 1), reset_less=True)
-        with m.If(en):
-            m.d.sync += biased.eq(scaled + bias)
+
+        mean = Mux(self.center, total, 0)
+        t_shift = Signal(6, reset_less=True)
+        m.d.sync += t_shift.eq(15 + h - self.fraction)
+        bound = (1 << (NORMAL_BITS - 1)) - 1
+        bounds = (Const(-bound - 1, signed(NORMAL_BITS)), Const(bound, signed(NORMAL_BITS)))
+        words = cut(self.gains.data, unsigned(GAIN_BITS + self.bias_width), self.elements)
+        for x, o, word in zip(xs, split(self.o.payload), words, strict=True):
+            d = Signal(signed(len(x) + self.size_bits + 2), reset_less=True)
+            with m.If(en):
+                m.d.sync += d.eq(x * self.size - mean)
+            t = round_shift(m, en, multiply(m, en, d, self.table.data), t_shift, *bounds)
+            scaled = multiply(m, en, t, word[:GAIN_BITS].as_signed())
+            bias = delay(m, en, word[GAIN_BITS:].as_signed(), MULTIPLY)
+            biased = register(m, en, scaled + bias)
+            m.d.comb += o.eq(round_shift(m, en, biased, self.shift, self.low, self.high))
         latency = before_gain + MULTIPLY + 1 + ROUND_SHIFT
-        m.d.comb += [
-            self.o.valid.eq(delay(m, en, accepted, latency, reset=True)),
-            self.o.payload.eq(round_shift(m, en, biased, self.shift, self.low, self.high)),
-        ]
+        m.d.comb += self.o.valid.eq(delay(m, en, accepted, latency, reset=True))

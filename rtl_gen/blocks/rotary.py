@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
-from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
+from rtl_gen.fabric.beat import beat, cut, split
+from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, register, round_shift
 
 TABLE_BITS = 16
 
@@ -18,25 +19,28 @@ class Rotary(wiring.Component):
     """Rotate pairs by the angle of the position; golden model `rtl_gen.golden.rotary`.
 
     Pairs ``(x[j], x[j + D/2])`` arrive head by head; each leaves as two transfers, ``y[j]`` then
-    ``y[j + D/2]``, on two multipliers.
+    ``y[j + D/2]``, on two multipliers. A beat holds `elements`
+    pairs, or one of their sides.
 
     Latency 8 cycles, throughput 1 output per cycle (a pair every 2 cycles).
 
     Parameters
     ----------
     half : int
-        Pairs per head.
+        Beats of pairs per head.
     depth : int
-        Words of the ROM ``<name>``: cosine in the low 16 bits, sine above, word
-        ``table_base + position * half + j``.
+        Words of the ROM ``<name>``: per pair of a beat, cosine in the low 16 bits and sine above,
+        word ``table_base + position * half + j``.
     context : int
         Number of positions.
     width : int
         Signed width of the streams.
+    elements : int
+        Elements of a beat.
 
     Members
     -------
-    a, b, o : streams of signed(width)
+    a, b, o : streams of beats of signed(width)
         First and second element of the pairs; a transfer happens on both together.
     start : In(1)
         Pulse before the first pair.
@@ -45,15 +49,17 @@ class Rotary(wiring.Component):
     """
 
     def __init__(
-        self, *, half: int, depth: int, context: int, width: int, name: str = "rotary"
-    ) -> None:
+        self, *, half: int, depth: int, context: int, width: int, elements: int = 1,
+        name: str = "rotary",
+    ) -> None:  # fmt: skip
         self.half = half
-        self.table = rom.Rom(name, depth, 2 * TABLE_BITS)
+        self.elements = elements
+        self.table = rom.Rom(name, depth, elements * 2 * TABLE_BITS)
         super().__init__(
             {
-                "a": In(stream.Signature(signed(width))),
-                "b": In(stream.Signature(signed(width))),
-                "o": Out(stream.Signature(signed(width))),
+                "a": In(stream.Signature(beat(width, elements))),
+                "b": In(stream.Signature(beat(width, elements))),
+                "o": Out(stream.Signature(beat(width, elements))),
                 "start": In(1),
                 "position": In(range(max(2, context))),
                 "table_base": In(range(self.table.depth)),
@@ -88,19 +94,16 @@ class Rotary(wiring.Component):
         ]
 
         # First transfer y[j] = a * cos - b * sin, second y[j + D/2] = b * cos + a * sin.
-        x_cos = delay(m, en, Mux(second, self.b.payload, self.a.payload), rom.LATENCY)
-        x_sin = delay(m, en, Mux(second, self.a.payload, self.b.payload), rom.LATENCY)
-        cos = self.table.data[:TABLE_BITS].as_signed()
-        sin = self.table.data[TABLE_BITS:].as_signed()
-        p_cos = multiply(m, en, x_cos, cos)
-        p_sin = multiply(m, en, x_sin, sin)
         plus = delay(m, en, second, rom.LATENCY + MULTIPLY)
-        total = Signal(signed(len(p_cos) + 1), reset_less=True)
-        with m.If(en):
-            m.d.sync += total.eq(Mux(plus, p_cos + p_sin, p_cos - p_sin))
+        words = cut(self.table.data, unsigned(2 * TABLE_BITS), self.elements)
+        sides = [split(side.payload) for side in (self.a, self.b, self.o)]
+        for a, b, o, word in zip(*sides, words, strict=True):
+            x_cos = delay(m, en, Mux(second, b, a), rom.LATENCY)
+            x_sin = delay(m, en, Mux(second, a, b), rom.LATENCY)
+            p_cos = multiply(m, en, x_cos, word[:TABLE_BITS].as_signed())
+            p_sin = multiply(m, en, x_sin, word[TABLE_BITS:].as_signed())
+            total = register(m, en, Mux(plus, p_cos + p_sin, p_cos - p_sin))
+            m.d.comb += o.eq(round_shift(m, en, total, self.shift, self.low, self.high))
         latency = rom.LATENCY + MULTIPLY + 1 + ROUND_SHIFT
-        m.d.comb += [
-            self.o.valid.eq(delay(m, en, both, latency, reset=True)),
-            self.o.payload.eq(round_shift(m, en, total, self.shift, self.low, self.high)),
-        ]
+        m.d.comb += self.o.valid.eq(delay(m, en, both, latency, reset=True))
         return m

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth import Module, Signal, signed
+from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from rtl_gen.fabric.beat import beat
 
 
 class Skid(wiring.Component):
@@ -16,22 +18,20 @@ class Skid(wiring.Component):
 
     Parameters
     ----------
-    width : int
-        Signed width of the stream.
+    width, elements : int
+        Signed width of an element; elements of a beat.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, elements: int = 1) -> None:
+        self.shape = beat(width, elements)
         super().__init__(
-            {
-                "i": In(stream.Signature(signed(width))),
-                "o": Out(stream.Signature(signed(width))),
-            }
+            {"i": In(stream.Signature(self.shape)), "o": Out(stream.Signature(self.shape))}
         )
 
     def elaborate(self, platform: Any) -> Module:
         """Build the output register and the place behind it."""
         m = Module()
-        spare = Signal.like(self.i.payload, reset_less=True)
+        spare = Signal(self.shape, reset_less=True)
         spare_valid = Signal()
         moves = ~self.o.valid | self.o.ready
         m.d.comb += self.i.ready.eq(~spare_valid)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth import Module, Signal, signed
+from amaranth import Module, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric.address import LEVELS, AddressGenerator
+from rtl_gen.fabric.beat import beat
 from rtl_gen.fabric.pipeline import delay
 from rtl_gen.fabric.ram import Ram
 from rtl_gen.fabric.skid import Skid
@@ -27,42 +28,49 @@ def walk_ports(prefix: str, address_bits: int, last_bits: Sequence[int]) -> dict
 
 
 class VectorMemory(wiring.Component):
-    """Words of `width` bits; readers `a` and `b` and writer `d` walk loops of addresses.
+    """Words of one beat; readers `a` and `b` and writer `d` walk loops of addresses.
 
     Two copies of the memory are written together and read apart. Read latency 4 cycles from
-    `start`, throughput 1 element per cycle and stream.
+    `start`, throughput 1 beat per cycle and stream.
 
     Parameters
     ----------
     depth, width : int
+        Words; signed width of an element.
+    elements : int
+        Elements of a word and of a beat.
     last_bits : mapping
         Per walker ``a``, ``b``, ``d`` the index widths of its loop levels, fastest first.
 
     Members
     -------
-    a, b : Out streams of signed(width)
-    d : In stream of signed(width)
-        Elements to keep; every one is counted, and written when `d_write` is high.
+    a, b : Out streams of beats
+    d : In stream of beats
+        Beats to keep; every one is counted, and written when `d_write` is high.
     a_start, b_start, d_start : In(1)
         Pulses; configuration is stable from then on.
     done : Out(1)
-        The last element of the `d` walk is being accepted.
+        The last beat of the `d` walk is being accepted.
     d_open : Out(1)
-        The `d` walk has elements to come. The stream is always ready: nothing may be offered
+        The `d` walk has beats to come. The stream is always ready: nothing may be offered
         outside of a walk.
     d_last : Out(1)
-        The element offered on `d` is the walk's last.
+        The beat offered on `d` is the walk's last.
     """
 
-    def __init__(self, *, depth: int, width: int, last_bits: dict[str, Sequence[int]]) -> None:
+    def __init__(
+        self, *, depth: int, width: int, last_bits: dict[str, Sequence[int]], elements: int = 1
+    ) -> None:
         self.depth = max(2, depth)
         self.width = width
+        self.elements = elements
+        self.shape = beat(width, elements)
         self.address_bits = (self.depth - 1).bit_length()
         self.last_bits = last_bits
         ports: dict[str, Any] = {
-            "a": Out(stream.Signature(signed(width))),
-            "b": Out(stream.Signature(signed(width))),
-            "d": In(stream.Signature(signed(width))),
+            "a": Out(stream.Signature(self.shape)),
+            "b": Out(stream.Signature(self.shape)),
+            "d": In(stream.Signature(self.shape)),
             "d_write": In(1),
             "done": Out(1),
             "d_last": Out(1),
@@ -95,29 +103,29 @@ class VectorMemory(wiring.Component):
             self.done.eq(taken & writer.last),
         ]
         address = Signal(self.address_bits, reset_less=True)
-        word = Signal(signed(self.width), reset_less=True)
+        word = Signal(self.shape, reset_less=True)
         write = Signal()
         m.d.sync += [address.eq(writer.addr), word.eq(self.d.payload)]
         m.d.sync += write.eq(taken & self.d_write)
 
         for prefix, o in (("a", self.a), ("b", self.b)):
-            memory = m.submodules[f"{prefix}_copy"] = Ram(self.depth, self.width)
+            memory = m.submodules[f"{prefix}_copy"] = Ram(self.depth, self.width * self.elements)
             reader = self._walker(m, prefix)
-            skid = m.submodules[f"{prefix}_skid"] = Skid(self.width)
+            skid = m.submodules[f"{prefix}_skid"] = Skid(self.width, self.elements)
             en = ~skid.i.valid | skid.i.ready
             m.d.comb += [
                 memory.write.eq(write),
                 memory.write_addr.eq(address),
-                memory.write_data.eq(word),
+                memory.write_data.eq(Value.cast(word)),
                 memory.en.eq(en),
                 memory.addr.eq(reader.addr),
                 reader.en.eq(en),
             ]
-            data = Signal(signed(self.width), name=f"{prefix}_data", reset_less=True)
+            data = Signal(self.width * self.elements, name=f"{prefix}_data", reset_less=True)
             with m.If(en):
                 m.d.sync += data.eq(memory.data)
             m.d.comb += [
-                skid.i.payload.eq(data),
+                Value.cast(skid.i.payload).eq(data),
                 skid.i.valid.eq(delay(m, en, reader.valid, 2, reset=True)),
             ]
             wiring.connect(m, skid.o, wiring.flipped(o))
