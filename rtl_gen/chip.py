@@ -279,7 +279,7 @@ class Chip(wiring.Component):
                 m.d.comb += accepts.eq(self.o.ready)
             data = Signal(signed(16))
             m.d.comb += [
-                data.eq(split(source.payload)[0]),
+                data.eq(split(source.payload, self.elements)[0]),
                 self.o.valid.eq(source.valid & memory.d_open & self.is_sink("output")),
                 self.o.payload.eq(Cat(data, memory.d_last)),
                 sequencer.i.valid.eq(self.i.valid),

@@ -222,7 +222,7 @@ class Attention(wiring.Component):
 
     def _narrow(self, i: Any) -> list[Value]:
         """Elements of a stream's beat in the width of q, k and v."""
-        return [x[: self.element_bits].as_signed() for x in split(i.payload)]
+        return [x[: self.element_bits].as_signed() for x in split(i.payload, self.elements)]
 
     def _cache(self, m: Module, name: str, i: Any) -> Ram:
         """Cache filled by stream `i`; returns the memory."""
@@ -317,7 +317,7 @@ class Attention(wiring.Component):
 
         with m.If(shift_out):
             m.d.sync += left.eq(left - 1)
-        for acc, o in zip(accumulators, split(self.o.payload), strict=False):
+        for acc, o in zip(accumulators, split(self.o.payload, self.elements), strict=False):
             narrow = Signal(signed(PROBABILITY_BITS + self.element_bits + 1), reset_less=True)
             with m.If(en):
                 m.d.sync += narrow.eq(acc >> excess)

@@ -147,7 +147,8 @@ class ConstMatVec(wiring.Component):
         first = delay(m, en, column == 0, latency)
         final = delay(m, en, last, latency)
         xs = [
-            delay(m, en, x[: self.x_width].as_signed(), rom.LATENCY) for x in split(self.i.payload)
+            delay(m, en, x[: self.x_width].as_signed(), rom.LATENCY)
+            for x in split(self.i.payload, self.elements)
         ]
         weights = cut(self.weights.data, signed(self.weight_width), self.lanes * self.elements)
         accumulators = [
@@ -218,7 +219,7 @@ class ConstMatVec(wiring.Component):
                 unit.low.eq(self.low),
                 unit.high.eq(self.high),
                 unit.o.ready.eq(self.o.ready),
-                split(self.o.payload)[k].eq(unit.o.payload),
+                split(self.o.payload, self.elements)[k].eq(unit.o.payload),
             ]
             if k == 0:
                 m.d.comb += [self.o.valid.eq(unit.o.valid), en.eq(unit.i.ready)]

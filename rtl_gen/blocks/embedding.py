@@ -99,7 +99,7 @@ class Embedding(wiring.Component):
                 unit.low.eq(self.low),
                 unit.high.eq(self.high),
                 unit.o.ready.eq(self.o.ready),
-                split(self.o.payload)[k].eq(unit.o.payload),
+                split(self.o.payload, self.elements)[k].eq(unit.o.payload),
             ]
             if k == 0:
                 m.d.comb += [self.o.valid.eq(unit.o.valid), en.eq(unit.i.ready)]

@@ -94,7 +94,7 @@ class Norm(wiring.Component):
         m.submodules.table = self.table
         m.submodules.gains = self.gains
         on = Const(1)
-        xs = split(self.i.payload)
+        xs = split(self.i.payload, self.elements)
 
         # First pass: S and the sum of squares.
         total = Signal(signed(len(xs[0]) + self.size_bits))
@@ -188,7 +188,7 @@ class Norm(wiring.Component):
         bound = (1 << (NORMAL_BITS - 1)) - 1
         bounds = (Const(-bound - 1, signed(NORMAL_BITS)), Const(bound, signed(NORMAL_BITS)))
         words = cut(self.gains.data, unsigned(GAIN_BITS + self.bias_width), self.elements)
-        for x, o, word in zip(xs, split(self.o.payload), words, strict=True):
+        for x, o, word in zip(xs, split(self.o.payload, self.elements), words, strict=True):
             d = Signal(signed(len(x) + self.size_bits + 2), reset_less=True)
             with m.If(en):
                 m.d.sync += d.eq(x * self.size - mean)

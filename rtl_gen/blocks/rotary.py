@@ -96,7 +96,7 @@ class Rotary(wiring.Component):
         # First transfer y[j] = a * cos - b * sin, second y[j + D/2] = b * cos + a * sin.
         plus = delay(m, en, second, rom.LATENCY + MULTIPLY)
         words = cut(self.table.data, unsigned(2 * TABLE_BITS), self.elements)
-        sides = [split(side.payload) for side in (self.a, self.b, self.o)]
+        sides = [split(side.payload, self.elements) for side in (self.a, self.b, self.o)]
         for a, b, o, word in zip(*sides, words, strict=True):
             x_cos = delay(m, en, Mux(second, b, a), rom.LATENCY)
             x_sin = delay(m, en, Mux(second, a, b), rom.LATENCY)

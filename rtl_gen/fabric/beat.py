@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from amaranth import Shape, Value, signed
-from amaranth.lib import data
+from amaranth import Shape, Value, signed, unsigned
 
 
-def beat(width: int, elements: int) -> Any:
-    """Payload of `elements` signed numbers of `width` bits; a plain number if there is one."""
-    return signed(width) if elements == 1 else data.ArrayLayout(signed(width), elements)
+def beat(width: int, elements: int) -> Shape:
+    """Payload of `elements` signed numbers of `width` bits, the first in the low bits.
+
+    One element is a plain signed number. Several are a plain vector, not an Amaranth array: that
+    would name its elements ``payload[0]``, which Yosys' ABC9 takes for bits (Yosys 0.70).
+    """
+    return signed(width) if elements == 1 else unsigned(width * elements)
 
 
-def split(payload: Any) -> list[Value]:
-    """The elements of a payload."""
-    if isinstance(payload, data.View):
-        return [payload[k] for k in range(payload.shape().length)]
-    return [payload]
+def split(payload: Value, elements: int) -> list[Value]:
+    """The elements of a payload, to be read or assigned."""
+    return cut(payload, signed(len(payload) // elements), elements)
 
 
 def cut(word: Value, shape: Shape, elements: int) -> list[Value]:

@@ -44,11 +44,11 @@ class Lockstep(wiring.Component):
             for name in self.operands:
                 source, entry = getattr(self, name), getattr(copy, name)
                 m.d.comb += [
-                    entry.payload.eq(split(source.payload)[k]),
+                    entry.payload.eq(split(source.payload, len(self.copies))[k]),
                     entry.valid.eq(source.valid),
                 ]
             m.d.comb += [
-                split(self.o.payload)[k].eq(copy.o.payload),
+                split(self.o.payload, len(self.copies))[k].eq(copy.o.payload),
                 copy.o.ready.eq(self.o.ready),
                 *(getattr(copy, name).eq(getattr(self, name)) for name in self.config),
             ]

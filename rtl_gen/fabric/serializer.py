@@ -32,7 +32,7 @@ class Serializer(wiring.Component):
         index = Signal(range(max(2, self.elements)))
         last = index == self.elements - 1
         m.d.comb += [
-            self.o.payload.eq(Array(split(self.i.payload))[index]),
+            self.o.payload.eq(Array(split(self.i.payload, self.elements))[index]),
             self.o.valid.eq(self.i.valid),
             self.i.ready.eq(self.o.ready & last),
         ]

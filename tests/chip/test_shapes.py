@@ -24,8 +24,8 @@ from tests.harness import parameters, run_cocotb, seed
 BETA = 700
 LAST = 1 << 16
 
-TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], int]] = {
-    "llama": (checkpoints.tiny_llama, {}, 4),
+TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
+    "llama": (checkpoints.tiny_llama, {}, Plan(4)),
     "llama_biased_untied_wide_head": (
         checkpoints.tiny_llama,
         {
@@ -40,12 +40,12 @@ TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], int]] = {
             "vocab_size": 19,
             "eos_token_id": [3, 7],
         },
-        8,
+        Plan(8),
     ),
     "llama_one_layer_no_bos": (
         checkpoints.tiny_llama,
         {"num_hidden_layers": 1, "bos_token_id": None, "eos_token_id": None},
-        1,
+        Plan(1),
     ),
     "llama_llama3_rope": (
         checkpoints.tiny_llama,
@@ -60,16 +60,16 @@ TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], int]] = {
                 "original_max_position_embeddings": 8,
             },
         },
-        16,
+        Plan(16, elements=2),
     ),
-    "gpt2": (checkpoints.tiny_gpt2, {}, 4),
-    "gpt2_wide": (checkpoints.tiny_gpt2, {"n_embd": 12, "n_head": 3, "n_inner": 20}, 32),
+    "gpt2": (checkpoints.tiny_gpt2, {}, Plan(4, elements=4)),
+    "gpt2_wide": (checkpoints.tiny_gpt2, {"n_embd": 12, "n_head": 3, "n_inner": 20}, Plan(32)),
 }
 
-FRAME_MODELS: dict[str, tuple[Any, dict[str, Any], int]] = {
-    "mlp": (checkpoints.tiny_mlp, {}, 2),
-    "cnn": (checkpoints.tiny_cnn, {}, 4),
-    "cnn_one_lane": (checkpoints.tiny_cnn, {}, 1),
+FRAME_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
+    "mlp": (checkpoints.tiny_mlp, {}, Plan(2)),
+    "cnn": (checkpoints.tiny_cnn, {}, Plan(4)),
+    "cnn_one_lane": (checkpoints.tiny_cnn, {}, Plan(1)),
 }
 
 
@@ -83,13 +83,13 @@ def lowered(path: Path, inputs: Any) -> IntegerGraph:
 @pytest.mark.cocotb
 @pytest.mark.parametrize("name", TOKEN_MODELS)
 def test_token_chip_equals_golden(name: str, tmp_path: Path) -> None:
-    make, overrides, lanes = TOKEN_MODELS[name]
+    make, overrides, plan = TOKEN_MODELS[name]
     rng = np.random.default_rng(seed())
     graph = lowered(
         make(tmp_path / "checkpoint", **overrides),
         lambda model: rng.integers(0, model.vocabulary, (8, model.context)),
     )
-    chip = emit(graph, Plan(lanes))
+    chip = emit(graph, plan)
     cases = []
     for case in range(4):
         prompt = [*graph.bos, *rng.integers(0, graph.vocabulary, case).tolist()] or [1]
@@ -136,7 +136,7 @@ async def sequences(dut: Any) -> None:
 @pytest.mark.cocotb
 @pytest.mark.parametrize("name", FRAME_MODELS)
 def test_frame_chip_equals_golden(name: str, tmp_path: Path) -> None:
-    make, overrides, lanes = FRAME_MODELS[name]
+    make, overrides, plan = FRAME_MODELS[name]
     rng = np.random.default_rng(seed())
 
     def frames(model: Any) -> Any:
@@ -148,7 +148,7 @@ def test_frame_chip_equals_golden(name: str, tmp_path: Path) -> None:
     values, _ = interpreter.step(
         graph, {graph.inputs[0].name: x}, interpreter.initial_state(graph, len(x))
     )
-    chip = emit(graph, Plan(lanes))
+    chip = emit(graph, plan)
     run_cocotb(
         chip.verilog,
         module=__name__,
@@ -179,9 +179,9 @@ async def frames(dut: Any) -> None:
 
 
 def test_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
-    make, overrides, lanes = TOKEN_MODELS["llama"]
+    make, overrides, plan = TOKEN_MODELS["llama"]
     graph = lowered(make(tmp_path, **overrides), lambda model: np.arange(16).reshape(1, 16))
-    first, second = emit(graph, Plan(lanes)), emit(graph, Plan(lanes))
+    first, second = emit(graph, plan), emit(graph, plan)
     assert first == second
 
 
