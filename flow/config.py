@@ -49,9 +49,10 @@ class Quantize:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Folding; `lanes` is None for the planner's choice."""
+    """Folding; `lanes` is None for the planner's choice. See `rtl_gen.plan.Plan`."""
 
     lanes: int | None
+    elements: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def load_model(path: Path) -> ModelConfig:
         tokenizer=values["tokenizer"],
         data=_record(Data, values["data"]),
         quantize=_record(Quantize, values["quantize"]),
-        plan=Plan(lanes=None if lanes == "auto" else lanes),
+        plan=Plan(lanes=None if lanes == "auto" else lanes, elements=values["plan"]["elements"]),
         verify=_record(Verify, values["verify"]),
         generate=_record(Generate, values["generate"]),
     )
