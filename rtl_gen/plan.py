@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rtl_gen.errors import ConfigError
 from rtl_gen.ir.integer import ConstMatVec, Conv2d, IntegerGraph
 
 MAX_LANES = 128
@@ -22,6 +23,11 @@ class Plan:
     elements : int
         Elements of a vector moved at once, a power of two that divides `lanes` and the length of
         every vector.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is out of range.
     """
 
     lanes: int
@@ -29,10 +35,13 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= MAX_LANES or self.lanes & (self.lanes - 1):
-            raise ValueError(f"lanes must be a power of two up to {MAX_LANES}, not {self.lanes}")
+            raise ConfigError(
+                f"plan: lanes must be a power of two up to {MAX_LANES}, not {self.lanes}"
+            )
         if not 1 <= self.elements <= self.lanes or self.elements & (self.elements - 1):
-            raise ValueError(
-                f"elements must be a power of two up to the {self.lanes} lanes, not {self.elements}"
+            raise ConfigError(
+                f"plan: elements must be a power of two up to the {self.lanes} lanes, "
+                f"not {self.elements}"
             )
 
 
