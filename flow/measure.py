@@ -127,4 +127,6 @@ def _comparison(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bits(memories: Sequence[Mapping[str, Any]], kind: str) -> int:
-    return sum(item["width"] * item["depth"] for item in memories if item["class"] == kind)
+    return sum(
+        item["width"] * item["depth"] * item["copies"] for item in memories if item["class"] == kind
+    )

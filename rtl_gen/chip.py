@@ -99,12 +99,13 @@ class Chip(wiring.Component):
             ports |= {"start": In(1), "seed": In(32), "beta": In(16), "limit": In(16)}
         super().__init__(ports)
 
-    def roms(self) -> list[rom.Rom]:
-        """Every ROM of the chip."""
-        found = [self.sequencer.program, self.identity]
+    def roms(self) -> list[tuple[rom.Rom, int]]:
+        """Every ROM of the chip and how many copies of it there are."""
+        found = [(self.sequencer.program, 1), (self.identity, 1)]
         for unit in self.units.values():
+            copies = len(unit.copies) if isinstance(unit, Lockstep) else 1
             block = unit.copies[0] if isinstance(unit, Lockstep) else unit
-            found += [part for part in vars(block).values() if isinstance(part, rom.Rom)]
+            found += [(p, copies) for p in vars(block).values() if isinstance(p, rom.Rom)]
         return found
 
     def _bits(self, name: str) -> int:

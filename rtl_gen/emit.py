@@ -66,7 +66,7 @@ def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
     verilog = convert(chip, "chip")
     files = {
         part.file: contents.text(part.name, part.depth, part.width)
-        for part in chip.roms()
+        for part, _ in chip.roms()
         if part is not chip.identity
     }
     identity = _identity(graph, verilog, files)
@@ -88,25 +88,19 @@ def _value(value: ir.Value) -> dict[str, Any]:
 
 
 def _state(name: str, width: int, depth: int) -> dict[str, Any]:
-    return {"name": name, "class": "state", "width": width, "depth": max(2, depth)}
+    return {"name": name, "class": "state", "width": width, "depth": max(2, depth), "copies": 1}
 
 
 def _memories(chip: Chip) -> list[dict[str, Any]]:
     """Every memory with its class: ``constant`` (never written) or ``state``."""
     found = [
-        {"name": p.name, "class": "constant", "width": p.width, "depth": p.depth, "image": p.file}
-        for p in chip.roms()
-    ]
+        {"name": part.name, "class": "constant", "width": part.width, "depth": part.depth,
+         "image": part.file, "copies": copies}
+        for part, copies in chip.roms()
+    ]  # fmt: skip
     memory = chip.memory
-    for copy in "ab":
-        found.append(
-            {
-                "name": f"vector_{copy}",
-                "class": "state",
-                "width": memory.width,
-                "depth": memory.depth,
-            }
-        )
+    width = memory.width * memory.elements
+    found += [_state(f"vector_{copy}", width, memory.depth) for copy in "ab"]
     attention = chip.units.get("attention")
     if attention is not None:
         width = attention.head_dim * attention.element_bits

@@ -95,13 +95,15 @@ def _path(steps: list[tuple[str, str, float]]) -> list[tuple[str, str, float, fl
 
 def _memories(memories: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Memories by class and size, equal shapes together."""
-    groups: dict[tuple[str, int, int], list[str]] = {}
+    groups: dict[tuple[str, int, int], list[tuple[str, int]]] = {}
     for item in memories:
-        groups.setdefault((item["class"], item["width"], item["depth"]), []).append(item["name"])
+        key = (item["class"], item["width"], item["depth"])
+        groups.setdefault(key, []).append((item["name"], item["copies"]))
     rows = [
-        {"class": kind, "width": width, "depth": depth, "names": names,
-         "bits": width * depth * len(names)}
-        for (kind, width, depth), names in groups.items()
+        {"class": kind, "width": width, "depth": depth,
+         "names": [f"{name} × {copies}" if copies > 1 else name for name, copies in found],
+         "bits": width * depth * sum(copies for _, copies in found)}
+        for (kind, width, depth), found in groups.items()
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (row["class"], -row["bits"]))
 

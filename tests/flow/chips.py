@@ -23,10 +23,10 @@ MANIFEST: dict[str, Any] = {
     "name": "tiny", "architecture": "LlamaForCausalLM", "kind": "token", "identity": "ab" * 32,
     "origin": {"checkpoint": "cd" * 32}, "vocabulary": 27, "context": 32, "plan": {"lanes": 16},
     "memories": [
-        {"name": "matvec.weight", "class": "constant", "width": 128, "depth": 512,
+        {"name": "matvec.weight", "class": "constant", "width": 128, "depth": 512, "copies": 1,
          "image": "rom/weight.hex"},
-        {"name": "attention.key", "class": "state", "width": 64, "depth": 32},
-        {"name": "attention.value", "class": "state", "width": 64, "depth": 32},
+        {"name": "attention.key", "class": "state", "width": 64, "depth": 32, "copies": 1},
+        {"name": "attention.value", "class": "state", "width": 64, "depth": 32, "copies": 1},
     ],
 }  # fmt: skip
 RTL = {
