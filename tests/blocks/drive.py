@@ -56,13 +56,56 @@ def configure(dut: Any, ports: Mapping[str, int]) -> None:
         port.value = int(value) & ((1 << len(port)) - 1)
 
 
+def pack(values: Iterable[int], width: int, elements: int) -> list[int]:
+    """Payloads of beats: element k in two's complement at bits k * `width` and up."""
+    mask = (1 << width) - 1
+    words = [int(x) & mask for x in values]
+    if len(words) % elements:
+        raise ValueError(f"{len(words)} values are not whole beats of {elements}")
+    return [
+        sum(word << width * k for k, word in enumerate(words[start : start + elements]))
+        for start in range(0, len(words), elements)
+    ]
+
+
+def unpack(payloads: Iterable[int], width: int, elements: int) -> list[int]:
+    """Signed elements of beats; the inverse of `pack`."""
+    sign = 1 << (width - 1)
+    return [
+        ((payload >> width * k) % (2 * sign) ^ sign) - sign
+        for payload in payloads
+        for k in range(elements)
+    ]
+
+
 class Bench:
-    """A block with sources on its input streams and a sink on its output ``o``."""
+    """A block with sources on its input streams and a sink on its output ``o``.
+
+    Parameters
+    ----------
+    dut : cocotb handle
+    inputs : sequence of str
+        Input streams.
+    idle, stall : str
+        One of `PACES`.
+    signed : bool
+        Read outputs as two's complement; those of several elements always are.
+    elements : int
+        Elements of a beat, on every stream: they are sent and compared one by one.
+    """
 
     def __init__(
-        self, dut: Any, inputs: Sequence[str], idle: str, stall: str, *, signed: bool = True
+        self,
+        dut: Any,
+        inputs: Sequence[str],
+        idle: str,
+        stall: str,
+        *,
+        signed: bool = True,
+        elements: int = 1,
     ) -> None:
         self.dut = dut
+        self.elements = elements
         self.rng = np.random.default_rng(seed())
         # Single pauses on the inputs, long stalls on the output: a full pipeline has to hold.
         self.sources = {
@@ -70,7 +113,17 @@ class Bench:
             for name in inputs
         }
         stalls = bursts(self.rng, 6) if stall == "ragged" else pauses(self.rng, 0.0)
-        self.sink = StreamSink(dut, "o", stalls, signed=signed)
+        self.sink = StreamSink(dut, "o", stalls, signed=signed and elements == 1)
+
+    def _send(self, inputs: Mapping[str, Iterable[int]]) -> None:
+        for name, values in inputs.items():
+            source = self.sources[name]
+            source.send(pack(values, len(source.payload) // self.elements, self.elements))
+
+    def _elements(self, payloads: list[int]) -> list[int]:
+        if self.elements == 1:
+            return payloads
+        return unpack(payloads, len(self.sink.payload) // self.elements, self.elements)
 
     async def reset(self, **ports: int) -> None:
         """Set `ports`, reset the block and start the agents."""
@@ -93,9 +146,11 @@ class Bench:
             await RisingEdge(self.dut.clk)
 
     async def cycles(self, count: int, **inputs: Iterable[int]) -> int:
-        """Clock cycles from the first transfer of `inputs` to transfer `count` of ``o``."""
-        for name, values in inputs.items():
-            self.sources[name].send(values)
+        """Clock cycles from the first transfer of `inputs` to transfer `count` of ``o``.
+
+        `count` is beats; `inputs` are elements.
+        """
+        self._send(inputs)
         entrances = [(source.valid, source.ready) for source in self.sources.values()]
         elapsed = taken = 0
         entered = False
@@ -110,26 +165,28 @@ class Bench:
     async def exchange(self, expected: Iterable[int], where: str, **inputs: Iterable[int]) -> None:
         """Send `inputs` and compare what comes back, nothing missing and nothing too much."""
         sent = {name: [int(x) for x in values] for name, values in inputs.items()}
-        for name, values in sent.items():
-            self.sources[name].send(values)
+        self._send(sent)
         wanted = [int(x) for x in expected]
         try:
-            got = await self.sink.receive(len(wanted), timeout_cycles=PATIENCE_CYCLES)
+            payloads = await self.sink.receive(
+                len(wanted) // self.elements, timeout_cycles=PATIENCE_CYCLES
+            )
         except SimTimeoutError:
             raise AssertionError(
-                f"TEST_SEED={seed()} {where}: {len(wanted)} transfers expected, the block stopped"
+                f"TEST_SEED={seed()} {where}: {len(wanted)} elements expected, the block stopped"
                 f" before the last\nsent     {sent}"
             ) from None
         for _ in range(4):
             await RisingEdge(self.dut.clk)
         while not self.sink.queue.empty():
-            got.append(self.sink.queue.get_nowait())
+            payloads.append(self.sink.queue.get_nowait())
+        got = self._elements(payloads)
         if got != wanted:
             at = next(
                 (i for i, (g, w) in enumerate(zip(got, wanted, strict=False)) if g != w),
                 min(len(got), len(wanted)),
             )
             raise AssertionError(
-                f"TEST_SEED={seed()} {where}: transfer {at} of {len(wanted)} differs\n"
+                f"TEST_SEED={seed()} {where}: element {at} of {len(wanted)} differs\n"
                 f"got      {got}\nexpected {wanted}\nsent     {sent}"
             )

@@ -87,8 +87,15 @@ def test_golden_query_heads_share_key_heads_in_order() -> None:
 
 @pytest.mark.cocotb
 @pytest.mark.parametrize(
-    ("heads", "kv_heads", "head_dim", "context", "layers", "element_bits"),
-    [(2, 1, 8, 4, 2, 8), (4, 2, 5, 3, 1, 6), (1, 1, 1, 9, 1, 10), (3, 3, 2, 1, 2, 8)],
+    ("heads", "kv_heads", "head_dim", "context", "layers", "element_bits", "elements"),
+    [
+        (2, 1, 8, 4, 2, 8, 1),
+        (4, 2, 5, 3, 1, 6, 1),
+        (1, 1, 1, 9, 1, 10, 1),
+        (3, 3, 2, 1, 2, 8, 1),
+        (2, 1, 6, 3, 1, 8, 2),
+        (2, 2, 4, 2, 1, 10, 4),
+    ],
 )
 def test_block_equals_golden(
     heads: int,
@@ -97,6 +104,7 @@ def test_block_equals_golden(
     context: int,
     layers: int,
     element_bits: int,
+    elements: int,
     tmp_path: Path,
 ) -> None:
     shape = {
@@ -106,6 +114,7 @@ def test_block_equals_golden(
         "context": context,
         "layers": layers,
         "element_bits": element_bits,
+        "elements": elements,
     }
     run_cocotb(
         Attention(**shape, width=16),
@@ -121,7 +130,7 @@ def test_block_equals_golden(
 
 async def begin_bench(dut: Any, idle: str, stall: str) -> Bench:
     """A block out of reset."""
-    bench = Bench(dut, ["q", "k", "v"], idle, stall)
+    bench = Bench(dut, ["q", "k", "v"], idle, stall, elements=parameters()["elements"])
     await bench.reset(
         start=0, attend=0, position=0, cache_base=0, score_multiplier=1, score_shift=0,
         shift=31, low=0, high=0,
@@ -131,7 +140,7 @@ async def begin_bench(dut: Any, idle: str, stall: str) -> Bench:
 
 async def play(bench: Bench, scene: Scene) -> None:
     """Fill the context of every layer, one position of each in turn, as a chip does."""
-    heads, kv_heads, head_dim, context, layers, element_bits = parameters().values()
+    heads, kv_heads, head_dim, context, layers, element_bits, _ = parameters().values()
     kind = IntType(element_bits)
     score_shift = min(max(scene.score.shift + 2 * (element_bits - 8), 0), 47)
     score = Dyadic(scene.score.multiplier, score_shift)

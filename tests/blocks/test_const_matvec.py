@@ -68,27 +68,42 @@ def test_weight_words_put_lane_0_in_the_low_bits_and_pad_with_zeros() -> None:
     assert words == [0x31, 0x42, 0x0F, 0x0E]
 
 
+def test_weight_words_put_the_elements_of_a_beat_side_by_side_in_their_lane() -> None:
+    words = weight_words(np.array([[1, 2, 5, 6], [3, 4, 7, -8]]), lanes=2, width=4, elements=2)
+    assert words == [0x4321, 0x8765]
+
+
 def test_row_words_put_the_bias_above_the_multiplier() -> None:
     assert row_words(np.array([-1]), np.array([5]), 4) == [0xF0005]
     assert row_words(None, np.array([5]), 4) == [5]
+    assert row_words(np.array([-1, 2]), np.array([5, 6]), 4, elements=2) == [0x20006F0005]
 
 
 @pytest.mark.cocotb
 @pytest.mark.parametrize(
-    ("lanes", "shapes", "x_width", "weight_width"),
+    ("lanes", "shapes", "x_width", "weight_width", "elements"),
     [
-        (4, [[4, 4], [7, 3], [1, 9], [9, 1]], 8, 4),
-        (8, [[16, 16], [5, 2], [17, 5]], 8, 8),
-        (1, [[3, 4], [1, 1]], 5, 2),
-        (3, [[7, 6], [2, 1]], 16, 8),
+        (4, [[4, 4], [7, 3], [1, 9], [9, 1]], 8, 4, 1),
+        (8, [[16, 16], [5, 2], [17, 5]], 8, 8, 1),
+        (1, [[3, 4], [1, 1]], 5, 2, 1),
+        (3, [[7, 6], [2, 1]], 16, 8, 1),
+        (6, [[10, 6], [2, 4], [14, 2]], 8, 4, 2),
+        (4, [[8, 4], [4, 8], [12, 4]], 8, 3, 4),
     ],
 )
 def test_block_equals_golden(
-    lanes: int, shapes: list[list[int]], x_width: int, weight_width: int, tmp_path: Path
+    lanes: int,
+    shapes: list[list[int]],
+    x_width: int,
+    weight_width: int,
+    elements: int,
+    tmp_path: Path,
 ) -> None:
     stored = matrices(shapes, weight_width)
-    weights = [word for m in stored for word in weight_words(m.weight, lanes, weight_width)]
-    rows = [word for m in stored for word in row_words(m.bias, m.multiplier, BIAS.width)]
+    weights, rows = [], []
+    for m in stored:
+        weights += weight_words(m.weight, lanes, weight_width, elements)
+        rows += row_words(m.bias, m.multiplier, BIAS.width, elements)
     run_cocotb(
         ConstMatVec(
             lanes=lanes,
@@ -99,8 +114,9 @@ def test_block_equals_golden(
             width=16,
             weight_depth=len(weights),
             row_depth=len(rows),
-            max_columns=max(columns for _, columns in shapes),
-            max_rows=max(rows for rows, _ in shapes),
+            max_columns=max(columns for _, columns in shapes) // elements,
+            max_rows=max(rows for rows, _ in shapes) // elements,
+            elements=elements,
         ),
         module=__name__,
         build_dir=tmp_path,
@@ -109,10 +125,11 @@ def test_block_equals_golden(
             "shapes": shapes,
             "x_width": x_width,
             "weight_width": weight_width,
+            "elements": elements,
         },
         files={
-            "rom/matvec_weight.hex": rom.image(weights, lanes * weight_width),
-            "rom/matvec_row.hex": rom.image(rows, 16 + BIAS.width),
+            "rom/matvec_weight.hex": rom.image(weights, lanes * elements * weight_width),
+            "rom/matvec_row.hex": rom.image(rows, elements * (16 + BIAS.width)),
         },
     )
 
@@ -120,10 +137,10 @@ def test_block_equals_golden(
 @cocotb.test()
 @paced
 async def every_matrix_with_random_and_extreme_vectors(dut: Any, idle: str, stall: str) -> None:
-    lanes, shapes, x_width, weight_width = parameters().values()
+    lanes, shapes, x_width, weight_width, elements = parameters().values()
     kind, out = IntType(x_width), IntType(16)
     stored = matrices(shapes, weight_width)
-    bench = Bench(dut, ["i"], idle, stall)
+    bench = Bench(dut, ["i"], idle, stall, elements=elements)
     await bench.reset(
         start=0, weight_base=0, row_base=0, last_column=0, rows=0, shift=0, low=0, high=0
     )
@@ -142,8 +159,8 @@ async def every_matrix_with_random_and_extreme_vectors(dut: Any, idle: str, stal
             await bench.begin(
                 weight_base=weight_base,
                 row_base=row_base,
-                last_column=columns - 1,
-                rows=rows,
+                last_column=columns // elements - 1,
+                rows=rows // elements,
                 shift=shift,
                 low=result.min,
                 high=result.max,
@@ -152,22 +169,25 @@ async def every_matrix_with_random_and_extreme_vectors(dut: Any, idle: str, stal
             await bench.exchange(
                 y[0], f"{rows} x {columns}, shift {shift}, {result}", i=np.tile(x, groups)
             )
-        weight_base += groups * columns
-        row_base += rows
+        weight_base += groups * columns // elements
+        row_base += rows // elements
 
 
 @cocotb.test()
 async def groups_follow_each_other_without_a_bubble(dut: Any) -> None:
-    lanes, shapes, _, _ = parameters().values()
+    lanes, shapes, _, _, elements = parameters().values()
     rows, columns = shapes[0]
     groups = -(-rows // lanes)
-    bench = Bench(dut, ["i"], "steady", "steady")
+    bench = Bench(dut, ["i"], "steady", "steady", elements=elements)
     await bench.reset(
         start=0, weight_base=0, row_base=0, last_column=0, rows=0, shift=0, low=0, high=0
     )
-    await bench.begin(last_column=columns - 1, rows=rows)
-    # Rows leave one a cycle; with as many columns as lanes or more, a group leaves while the next
-    # one is multiplied.
+    row_beats, column_beats = rows // elements, columns // elements
+    await bench.begin(last_column=column_beats - 1, rows=row_beats)
+    # Rows leave a beat a cycle; with as many columns as lanes or more, a group leaves while the
+    # next one is multiplied.
     assert columns >= lanes
-    taken = await bench.cycles(rows, i=[0] * (groups * columns))
-    assert taken == groups * columns - 1 + 13 + (rows - (groups - 1) * lanes) - 1
+    taken = await bench.cycles(row_beats, i=[0] * (groups * columns))
+    latency = 13 if elements == 1 else 14
+    last_group = row_beats - (groups - 1) * lanes // elements
+    assert taken == groups * column_beats - 1 + latency + last_group - 1

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rtl_gen.blocks.norm import GAIN_BITS, NORMAL_BITS, Norm
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.beat import pack
 from rtl_gen.golden.norm import bit_length, norm
 from rtl_gen.ir import tables
 from rtl_gen.ir.types import IntType
@@ -84,15 +85,25 @@ def test_golden_is_within_its_stated_error_of_real_normalization(center: bool) -
 
 @pytest.mark.cocotb
 @pytest.mark.parametrize(
-    ("width", "sizes", "max_size"), [(16, [16, 1, 5, 2], 16), (16, [64, 48], 64), (8, [3, 7], 7)]
+    ("width", "sizes", "max_size", "elements"),
+    [
+        (16, [16, 1, 5, 2], 16, 1),
+        (16, [64, 48], 64, 1),
+        (8, [3, 7], 7, 1),
+        (8, [6, 2], 7, 2),
+        (16, [4, 20, 8], 64, 4),
+    ],
 )
-def test_block_equals_golden(width: int, sizes: list[int], max_size: int, tmp_path: Path) -> None:
+def test_block_equals_golden(
+    width: int, sizes: list[int], max_size: int, elements: int, tmp_path: Path
+) -> None:
     mask = (1 << GAIN_BITS) - 1
-    words = [
+    rows = [
         (int(g) & mask) | (int(b) & ((1 << BIAS.width) - 1)) << GAIN_BITS
         for gain, bias in constants(sizes)
         for g, b in zip(gain, np.zeros_like(gain) if bias is None else bias, strict=True)
     ]
+    words = pack(rows, GAIN_BITS + BIAS.width, elements)
     run_cocotb(
         Norm(
             width=width,
@@ -100,12 +111,13 @@ def test_block_equals_golden(width: int, sizes: list[int], max_size: int, tmp_pa
             depth=len(words),
             bias_width=BIAS.width,
             eps_width=EPS_WIDTH,
+            elements=elements,
         ),
         module=__name__,
         build_dir=tmp_path,
-        parameters={"width": width, "sizes": sizes},
+        parameters={"width": width, "sizes": sizes, "elements": elements},
         files={
-            "rom/norm_gain.hex": rom.image(words, GAIN_BITS + BIAS.width),
+            "rom/norm_gain.hex": rom.image(words, elements * (GAIN_BITS + BIAS.width)),
             "rom/rsqrt.hex": rom.image(tables.rsqrt(), 16),
         },
     )
@@ -114,9 +126,9 @@ def test_block_equals_golden(width: int, sizes: list[int], max_size: int, tmp_pa
 @cocotb.test()
 @paced
 async def flat_spiky_and_random_vectors(dut: Any, idle: str, stall: str) -> None:
-    kind = IntType(parameters()["width"])
-    sizes = parameters()["sizes"]
-    bench = Bench(dut, ["i"], idle, stall)
+    width, sizes, elements = parameters().values()
+    kind = IntType(width)
+    bench = Bench(dut, ["i"], idle, stall, elements=elements)
     await bench.reset(
         start=0, size=0, center=0, eps=1, fraction=0, gain_base=0, shift=1, low=0, high=0
     )
@@ -146,4 +158,4 @@ async def flat_spiky_and_random_vectors(dut: Any, idle: str, stall: str) -> None
                     f"shift {shift}, {out}",
                     i=[*x, *x],
                 )
-        gain_base += size
+        gain_base += size // elements

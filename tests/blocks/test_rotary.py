@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rtl_gen.blocks.rotary import Rotary
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.beat import pack
 from rtl_gen.golden.rotary import rotary
 from rtl_gen.ir.types import IntType
 from tests.blocks.drive import Bench, numbers, paced
@@ -44,29 +45,41 @@ def test_golden_pairs_the_halves_of_each_head() -> None:
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize(("half", "context", "width"), [(4, 32, 16), (1, 3, 8), (5, 7, 17)])
-def test_block_equals_golden(half: int, context: int, width: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("half", "context", "width", "elements"),
+    [(4, 32, 16, 1), (1, 3, 8, 1), (5, 7, 17, 1), (6, 5, 17, 2), (4, 3, 8, 4)],
+)
+def test_block_equals_golden(
+    half: int, context: int, width: int, elements: int, tmp_path: Path
+) -> None:
     mask = (1 << 16) - 1
-    words = [
+    pairs = [
         (int(c) & mask) | (int(s) & mask) << 16
         for cos, sin in angles(half, context)
         for c, s in zip(cos.ravel(), sin.ravel(), strict=True)
     ]
+    words = pack(pairs, 32, elements)
     run_cocotb(
-        Rotary(half=half, depth=len(words), context=context, width=width),
+        Rotary(
+            half=half // elements,
+            depth=len(words),
+            context=context,
+            width=width,
+            elements=elements,
+        ),
         module=__name__,
         build_dir=tmp_path,
-        parameters={"half": half, "context": context, "width": width},
-        files={"rom/rotary.hex": rom.image(words, 32)},
+        parameters={"half": half, "context": context, "width": width, "elements": elements},
+        files={"rom/rotary.hex": rom.image(words, elements * 32)},
     )
 
 
 @cocotb.test()
 @paced
 async def every_table_at_the_ends_of_the_context(dut: Any, idle: str, stall: str) -> None:
-    half, context, width = (parameters()[name] for name in ("half", "context", "width"))
+    half, context, width, elements = parameters().values()
     kind = IntType(width)
-    bench = Bench(dut, ["a", "b"], idle, stall)
+    bench = Bench(dut, ["a", "b"], idle, stall, elements=elements)
     await bench.reset(start=0, position=0, table_base=0, shift=0, low=0, high=0)
     for table, (cos, sin) in enumerate(angles(half, context)):
         for position in (0, 1, context - 1):
@@ -81,13 +94,15 @@ async def every_table_at_the_ends_of_the_context(dut: Any, idle: str, stall: str
                 y = rotary(x[None], position, cos, sin, heads, shift, out)
                 await bench.begin(
                     position=position,
-                    table_base=table * context * half,
+                    table_base=table * context * half // elements,
                     shift=shift,
                     low=out.min,
                     high=out.max,
                 )
+                # A beat of first sides, then the beat of their second sides.
+                sides = y.reshape(heads, 2, half // elements, elements)
                 await bench.exchange(
-                    y.reshape(heads, 2, half).transpose(0, 2, 1).ravel(),
+                    sides.transpose(0, 2, 1, 3).ravel(),
                     f"table {table}, position {position}, {heads} heads, shift {shift}, {out}",
                     a=pairs[:, 0].ravel(),
                     b=pairs[:, 1].ravel(),
@@ -96,9 +111,10 @@ async def every_table_at_the_ends_of_the_context(dut: Any, idle: str, stall: str
 
 @cocotb.test()
 async def latency_8_and_one_output_per_cycle(dut: Any) -> None:
-    half = parameters()["half"]
-    bench = Bench(dut, ["a", "b"], "steady", "steady")
+    half, _, _, elements = parameters().values()
+    bench = Bench(dut, ["a", "b"], "steady", "steady", elements=elements)
     await bench.reset(start=0, position=0, table_base=0, shift=0, low=0, high=0)
     await bench.begin()
+    beats = half // elements
     # A pair enters the pipeline in the cycle before the transfer that releases it.
-    assert await bench.cycles(2 * half, a=[0] * half, b=[0] * half) == 8 + 2 * half - 2
+    assert await bench.cycles(2 * beats, a=[0] * half, b=[0] * half) == 8 + 2 * beats - 2

@@ -1,0 +1,1 @@
+"""Each component of the fabric in a simulator."""
