@@ -154,13 +154,15 @@ class Bench:
         entrances = [(source.valid, source.ready) for source in self.sources.values()]
         elapsed = taken = 0
         entered = False
-        while taken < count:
+        for _ in range(PATIENCE_CYCLES):
             await FallingEdge(self.dut.clk)
             entered = entered or any(valid.value and ready.value for valid, ready in entrances)
             if self.sink.valid.value and self.sink.ready.value:
                 taken += 1
             elapsed += entered
-        return elapsed - 1
+            if taken == count:
+                return elapsed - 1
+        raise AssertionError(f"{taken} of {count} transfers in {PATIENCE_CYCLES} cycles")
 
     async def exchange(self, expected: Iterable[int], where: str, **inputs: Iterable[int]) -> None:
         """Send `inputs` and compare what comes back, nothing missing and nothing too much."""
