@@ -368,4 +368,9 @@ def schedule(graph: ir.IntegerGraph, images: Images, plan: Plan) -> Schedule:
     UnsupportedError
         If a node, or a combination of nodes, has no unit.
     """
+    if plan.elements > 1 and not graph.vocabulary:
+        raise UnsupportedError(
+            f"plan: {plan.elements} elements per beat, but networks on frames move one element at "
+            "a time; set `plan.elements` to 1"
+        )
     return _Scheduler(graph, images, plan, group(graph), roots(graph)).run()

@@ -13,6 +13,8 @@ rule synthesize_chip:
         cells=update("results/{model}/{target}/cells.json"),
     log:
         "logs/{model}/{target}/synthesize.log",
+    # The longest chain of the workflow starts as early as it can.
+    priority: 2
     conda:
         "../envs/intaglio.yaml"
     params:
@@ -38,6 +40,8 @@ rule place_and_route:
         timing=update("results/{model}/{target}/seed{seed}/timing.json"),
     log:
         "logs/{model}/{target}/place.seed{seed}.log",
+    # The longest chain of the workflow starts as early as it can.
+    priority: 2
     conda:
         "../envs/intaglio.yaml"
     params:

@@ -35,7 +35,8 @@ class Norm(wiring.Component):
     The vector arrives twice: the first pass sums, the second is normalized. Between them the sum
     of squares is brought to the top of its register, at most four bit pairs a cycle.
 
-    Latency about 20 cycles between the passes; throughput 1 beat per cycle.
+    Between the passes lie 11 cycles and the search for the leading bit (``docs/blocks.md``);
+    throughput 1 beat per cycle.
 
     Parameters
     ----------

@@ -19,8 +19,7 @@ class Rotary(wiring.Component):
     """Rotate pairs by the angle of the position; golden model `rtl_gen.golden.rotary`.
 
     Pairs ``(x[j], x[j + D/2])`` arrive head by head; each leaves as two transfers, ``y[j]`` then
-    ``y[j + D/2]``, on two multipliers. A beat holds `elements`
-    pairs, or one of their sides.
+    ``y[j + D/2]``, on two multipliers. A beat holds one side of `elements` pairs.
 
     Latency 8 cycles, throughput 1 output per cycle (a pair every 2 cycles).
 

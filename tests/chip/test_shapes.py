@@ -12,6 +12,7 @@ import pytest
 from flow.testbench.stream import StreamSink, StreamSource, pauses, start
 from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.emit import emit
+from rtl_gen.errors import UnsupportedError
 from rtl_gen.golden import interpreter
 from rtl_gen.golden.sample import initial_rng
 from rtl_gen.ir.integer import IntegerGraph
@@ -199,3 +200,12 @@ def test_new_weights_keep_the_verilog(tmp_path: Path) -> None:
     assert chips[0].verilog == chips[1].verilog
     assert chips[0].images["rom/matvec_weight.hex"] != chips[1].images["rom/matvec_weight.hex"]
     assert chips[0].manifest["identity"] != chips[1].manifest["identity"]
+
+
+def test_frames_refuse_wide_beats(tmp_path: Path) -> None:
+    graph = lowered(
+        checkpoints.tiny_mlp(tmp_path),
+        lambda model: np.random.default_rng(seed()).normal(size=(4, *model.inputs[0].shape)),
+    )
+    with pytest.raises(UnsupportedError, match=r"set `plan.elements` to 1"):
+        emit(graph, Plan(4, elements=2))
