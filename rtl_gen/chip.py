@@ -292,14 +292,21 @@ class Chip(wiring.Component):
         held_limit = register(m, sequencer.loading, self.limit)
         m.d.comb += [sequencer.begin.eq(self.start), sequencer.limit.eq(held_limit)]
         sample = units["sample"]
-        serial = m.submodules.serializer = Serializer(self.width, self.elements)
-        wiring.connect(m, serial.o, sample.i)
+        logits = stream.Signature(self.memory.shape).create(path=("logits",))
         m.d.comb += [
-            serial.i.payload.eq(source.payload),
-            serial.i.valid.eq(source.valid & self.is_sink("sample")),
+            logits.payload.eq(source.payload),
+            logits.valid.eq(source.valid & self.is_sink("sample")),
         ]
-        with m.If(self.is_sink("sample")):
-            m.d.comb += accepts.eq(serial.i.ready)
+        if self.elements == 1:
+            _join(m, logits, sample.i)  # which never stalls while it counts logits
+        else:
+            buffer = m.submodules.buffer = Skid(self.width, self.elements)
+            serial = m.submodules.serializer = Serializer(self.width, self.elements)
+            _join(m, logits, buffer.i)
+            wiring.connect(m, buffer.o, serial.i)
+            wiring.connect(m, serial.o, sample.i)
+            with m.If(self.is_sink("sample")):
+                m.d.comb += accepts.eq(logits.ready)
         wiring.connect(m, sample.o, sequencer.drawn)
         with m.If(self.is_sink("sample")):
             m.d.comb += sequencer.done.eq(sample.o.valid)
