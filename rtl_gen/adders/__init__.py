@@ -1,0 +1,17 @@
+"""Constant matrices as shared adder graphs: sharing, exact evaluation, bounds, Verilog text."""
+
+from rtl_gen.adders.fuse import fuse
+from rtl_gen.adders.graph import AdderGraph, accumulator, evaluate
+from rtl_gen.adders.parallel import parallel_core
+from rtl_gen.adders.serial import serial_core
+from rtl_gen.adders.share import share
+
+__all__ = [
+    "AdderGraph",
+    "accumulator",
+    "evaluate",
+    "fuse",
+    "parallel_core",
+    "serial_core",
+    "share",
+]

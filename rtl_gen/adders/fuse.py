@@ -1,0 +1,181 @@
+"""Adder graph to nodes of up to three inputs, the cells of the bit-serial style."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtl_gen.adders.graph import AdderGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One input of a node: ``±(value << shift)``."""
+
+    value: int
+    shift: int
+    negative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SerialNode:
+    """Sum of one to three operands, of which at most two (of three), or one, are negative.
+
+    Parameters
+    ----------
+    operands : tuple of Operand
+        The first has shift 0 and may be negative like the others.
+
+    Raises
+    ------
+    ValueError
+        If the number of operands or of negative ones is out of range.
+    """
+
+    operands: tuple[Operand, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.operands) <= 3:
+            raise ValueError(f"a serial node has 1 to 3 operands, not {len(self.operands)}")
+        if self.negatives > most_negatives(len(self.operands)):
+            raise ValueError(f"a node cannot begin with a carry of {self.negatives}: {self}")
+
+    @property
+    def negatives(self) -> int:
+        """Number of negative operands, which is the carry the sum begins with."""
+        return sum(operand.negative for operand in self.operands)
+
+
+@dataclass(frozen=True, slots=True)
+class SerialOutput:
+    """One row: ``value << shift``."""
+
+    value: int
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class SerialGraph:
+    """Nodes in order of evaluation; node j is the value ``inputs + j``.
+
+    Parameters
+    ----------
+    inputs : int
+    nodes : tuple of SerialNode
+    outputs : tuple of SerialOutput or None
+        One per row; None for a row of zeros.
+    """
+
+    inputs: int
+    nodes: tuple[SerialNode, ...]
+    outputs: tuple[SerialOutput | None, ...]
+
+
+def most_negatives(operands: int) -> int:
+    """Largest carry a node of 1, 2 or 3 operands can begin with."""
+    return max(1, operands - 1)
+
+
+def fuse(graph: AdderGraph) -> SerialGraph:
+    """Join adders that no other one shares into nodes of three operands.
+
+    An adder read by one other adder alone may become part of it. Such pairs are a matching in a
+    forest, so taking them from the leaves on gives the largest possible number.
+
+    Parameters
+    ----------
+    graph : AdderGraph
+
+    Returns
+    -------
+    SerialGraph
+        Same rows; the signs of its outputs are all positive.
+    """
+    live, uses = _uses(graph)
+    first = graph.inputs
+    sums: dict[int, tuple[Operand, ...]] = {}
+    for value, adder in enumerate(graph.adders, first):
+        if value not in live:
+            continue
+        sides = [
+            Operand(adder.left, 0, False),
+            Operand(adder.right, adder.shift, adder.sign < 0),
+        ]
+        free = [
+            side
+            for side in sides
+            if side.value >= first and uses[side.value] == 1 and len(sums[side.value]) == 2
+        ]
+        if free:
+            # The later one is the deeper one more often than not: its level goes.
+            inner = max(free, key=lambda side: side.value)
+            sides.remove(inner)
+            sides += [
+                Operand(part.value, part.shift + inner.shift, part.negative != inner.negative)
+                for part in sums.pop(inner.value)
+            ]
+            sides.sort(key=lambda side: (side.shift, side.negative, side.value))
+        sums[value] = tuple(sides)
+    return _number(graph, sums, uses)
+
+
+def _uses(graph: AdderGraph) -> tuple[set[int], list[int]]:
+    """Values that reach an output, and how many live adders and outputs read each."""
+    uses = [0] * (graph.inputs + len(graph.adders))
+    for output in graph.outputs:
+        if output is not None:
+            uses[output.value] += 1
+    live = set()
+    for value in reversed(range(graph.inputs, len(uses))):
+        if uses[value]:
+            live.add(value)
+            adder = graph.adders[value - graph.inputs]
+            uses[adder.left] += 1
+            uses[adder.right] += 1
+    # An adder read by an output is never joined: count the output as one use too many.
+    for output in graph.outputs:
+        if output is not None:
+            uses[output.value] += 1
+    return live, uses
+
+
+def _number(
+    graph: AdderGraph, sums: dict[int, tuple[Operand, ...]], uses: list[int]
+) -> SerialGraph:
+    """Give the nodes their places; turn negative outputs into positive ones."""
+    place = {value: value for value in range(graph.inputs)}
+    flip = {
+        output.value
+        for output in graph.outputs
+        if output is not None
+        and output.sign < 0
+        and uses[output.value] == 2
+        and output.value in sums
+        and _negated(sums[output.value]) is not None
+    }
+    nodes: list[SerialNode] = []
+    for value, operands in sums.items():
+        wanted = (_negated(operands) or operands) if value in flip else operands
+        nodes.append(
+            SerialNode(tuple(Operand(place[o.value], o.shift, o.negative) for o in wanted))
+        )
+        place[value] = graph.inputs + len(nodes) - 1
+    outputs: list[SerialOutput | None] = []
+    negations: dict[int, int] = {}
+    for output in graph.outputs:
+        if output is None:
+            outputs.append(None)
+        elif output.sign > 0 or output.value in flip:
+            outputs.append(SerialOutput(place[output.value], output.shift))
+        else:
+            if output.value not in negations:
+                nodes.append(SerialNode((Operand(place[output.value], 0, True),)))
+                negations[output.value] = graph.inputs + len(nodes) - 1
+            outputs.append(SerialOutput(negations[output.value], output.shift))
+    return SerialGraph(graph.inputs, tuple(nodes), tuple(outputs))
+
+
+def _negated(operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:
+    """Operands with the other sign, or None if that needs too large a carry."""
+    turned = tuple(Operand(o.value, o.shift, not o.negative) for o in operands)
+    fits = sum(o.negative for o in turned) <= most_negatives(len(turned))
+    return turned if fits else None

@@ -1,0 +1,245 @@
+"""Bit-serial hardware of a fused adder graph: a schedule, and Verilog text that follows it.
+
+Every value is a stream of bits, least significant first, one word after another, `period` bits each.
+The sum of two operands is a full adder whose carry waits in a flip-flop. The sum of three keeps its
+state s (0 … 2, the carry) in two flip-flops p and q as s = 1 if p else 2 q, and needs three LUTs:
+
+    m = maj(a, b, c)        y = a ^ b ^ c ^ p
+    q' = m                  p' = ~(m ^ y) if p else m ^ q
+
+which is right because with n = a + b + c and t = n + s the next state is t >> 1: it is 0 for t < 2,
+where n < 2 and so m = 0; it is 2 for t > 3, where n > 1 and so m = 1; and for t = 2, 3 it is 1, where
+q does not count. A negative operand enters as its complement, and the state begins with the number
+of negative operands. A shift is a delay; the bits it moves in are zeros that a synchronous reset puts
+into the delay's last flip-flop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rtl_gen.adders.fuse import Operand, SerialGraph, SerialNode, SerialOutput
+
+INPUT_TIME = 2
+"""Cycles from ``phase[0]`` to bit 0 at the inputs: a node may have to be told one cycle ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class SerialCore:
+    """Verilog text of a bit-serial matrix-vector product and what its surroundings must know.
+
+    Parameters
+    ----------
+    verilog : str
+        One module. Ports: ``clk``; ``en``, which every register obeys; ``en_next``, its value in the
+        next cycle; ``phase`` (period), one-hot, bit 0 high `INPUT_TIME` cycles before bit 0 of a word
+        is at ``x`` (n_in); ``y`` (n_out).
+    period : int
+        Cycles a word takes.
+    latency : int
+        Cycles from ``phase[0]`` to bit 0 at ``y``.
+    nodes2, nodes3 : int
+        Nodes of at most two, and of three operands.
+    delays : int
+        Flip-flops that only delay.
+    """
+
+    verilog: str
+    period: int
+    latency: int
+    nodes2: int
+    nodes3: int
+    delays: int
+
+
+@dataclass
+class _Writer:
+    """Collects declarations, the statements of registers, and the registers asked for so far."""
+
+    period: int
+    lines: list[str] = field(default_factory=list)
+    longest: dict[int, int] = field(default_factory=dict)
+    gates: dict[tuple[int, int, int], str] = field(default_factory=dict)
+    windows: dict[tuple[int, int, bool], str] = field(default_factory=dict)
+
+    def delayed(self, value: int, cycles: int) -> str:
+        self.longest[value] = max(self.longest.get(value, 0), cycles)
+        return f"v{value}_{cycles}" if cycles else f"v{value}"
+
+    def window(self, first: int, length: int, *, resets: bool) -> str:
+        """Name of a signal that is high from word time `first` on for `length` cycles.
+
+        One that resets flip-flops is also low while the pipeline stands still, because their
+        reset does not wait for their enable.
+        """
+        key = (first % self.period, length, resets)
+        return self.windows.setdefault(key, f"{'r' if resets else 'h'}{key[0]}_{length}")
+
+    def gated(self, value: int, cycles: int, shift: int, time: int) -> str:
+        """`value` delayed, with zeros for the `shift` bits from word time `time` on."""
+        if not shift:
+            return self.delayed(value, cycles)
+        key = (value, cycles, shift)
+        if key not in self.gates:
+            name = self.gates[key] = f"g{value}_{cycles}_{shift}"
+            source = self.delayed(value, cycles - 1)
+            reset = self.window(time - 1, shift, resets=True)
+            self.lines += [
+                f"  reg {name};",
+                f"  always @(posedge clk) if ({reset}) {name} <= 1'b0; else if (en) {name} <="
+                f" {source};",
+            ]
+        return self.gates[key]
+
+
+def serial_core(graph: SerialGraph, period: int, name: str) -> SerialCore:
+    """Schedule `graph` as early as possible and write it as Verilog.
+
+    Parameters
+    ----------
+    graph : SerialGraph
+    period : int
+        Bits of a word: at least the width of every output, and of the inputs.
+    name : str
+        Name of the module.
+
+    Returns
+    -------
+    SerialCore
+
+    Raises
+    ------
+    ValueError
+        If an operand is shifted by `period` bits or more.
+    """
+    operands = [operand for node in graph.nodes for operand in node.operands]
+    if any(operand.shift >= period for operand in operands):
+        raise ValueError(f"a shift leaves nothing of a word of {period} bits")
+    writer = _Writer(period)
+    times = [INPUT_TIME] * graph.inputs
+    for value, node in enumerate(graph.nodes, graph.inputs):
+        time = _start(node, times)
+        if len(node.operands) == 3:
+            _three(writer, value, node, time, times)
+        else:
+            _two(writer, value, node, time, times)
+        times.append(time + 1)
+    last = max((_ready(o, times) for o in graph.outputs if o is not None), default=INPUT_TIME)
+    rows = []
+    for row, output in enumerate(graph.outputs):
+        if output is None:
+            rows.append(f"  assign y[{row}] = 1'b0;")
+            continue
+        wait = last + output.shift - times[output.value]
+        rows.append(f"  assign y[{row}] = {writer.gated(output.value, wait, output.shift, last)};")
+    delays = sum(writer.longest.values()) + len(writer.gates)
+    return SerialCore(
+        verilog=_module(graph, writer, rows, name),
+        period=period,
+        latency=last,
+        nodes2=sum(len(node.operands) < 3 for node in graph.nodes),
+        nodes3=sum(len(node.operands) == 3 for node in graph.nodes),
+        delays=delays,
+    )
+
+
+def _ready(operand: Operand | SerialOutput, times: list[int]) -> int:
+    """Earliest word time at which bit 0 of the shifted value can be read."""
+    value, shift = operand.value, operand.shift
+    # A shifted one ends in a register of its own, where its zeros come from.
+    return times[value] - shift + (1 if shift else 0)
+
+
+def _folds(node: SerialNode) -> bool:
+    """Whether the zeros of the second operand's shift fit into the node's own LUTs."""
+    return len(node.operands) == 2 and not node.operands[0].negative
+
+
+def _start(node: SerialNode, times: list[int]) -> int:
+    if _folds(node):
+        return max(times[o.value] - o.shift for o in node.operands)
+    return max(_ready(o, times) for o in node.operands)
+
+
+def _two(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
+    """Full adder; while `hold` is high the carry counts as its first value."""
+    first = int(node.negatives > 0)
+    if len(node.operands) == 1:
+        (only,) = node.operands
+        a = w.gated(only.value, time + only.shift - times[only.value], only.shift, time)
+        a = f"~{a}" if only.negative else a
+        hold = w.window(time, 1, resets=False)
+        carry = f"({hold} ? 1'b{first} : c{value})"
+        total, following = f"{a} ^ {carry}", f"{a} & {carry}"
+    elif _folds(node) and node.operands[1].shift:
+        one, two = node.operands
+        a = w.delayed(one.value, time - times[one.value])
+        b = w.delayed(two.value, time + two.shift - times[two.value])
+        b = f"~{b}" if two.negative else b
+        hold = w.window(time, two.shift, resets=False)
+        # a - 0 is a + ~0 + 1: the bits of a pass and the carry stays 1.
+        total = f"{hold} ? {a} : {a} ^ {b} ^ c{value}"
+        following = f"{hold} ? 1'b{first} : ({a} & {b} | {a} & c{value} | {b} & c{value})"
+    else:
+        a, b = (_signed(w, operand, time, times) for operand in node.operands)
+        hold = w.window(time, 1, resets=False)
+        carry = f"({hold} ? 1'b{first} : c{value})"
+        total, following = f"{a} ^ {b} ^ {carry}", f"{a} & {b} | {a} & {carry} | {b} & {carry}"
+    w.lines += [
+        f"  reg v{value}, c{value};",
+        f"  always @(posedge clk) if (en) begin v{value} <= {total}; c{value} <= {following}; end",
+    ]
+
+
+def _three(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
+    a, b, c = (_signed(w, operand, time, times) for operand in node.operands)
+    reset = w.window(time - 1, 1, resets=True)
+    p, q = int(node.negatives == 1), int(node.negatives == 2)
+    n = value
+    w.lines += [
+        f"  reg v{n}, p{n}, q{n};",
+        f"  (* keep *) wire m{n} = {a} & {b} | {a} & {c} | {b} & {c};",
+        f"  (* keep *) wire y{n} = {a} ^ {b} ^ {c} ^ p{n};",
+        f"  always @(posedge clk) if (en) v{n} <= y{n};",
+        f"  always @(posedge clk) if ({reset}) begin p{n} <= 1'b{p}; q{n} <= 1'b{q}; end",
+        f"    else if (en) begin p{n} <= p{n} ? ~(m{n} ^ y{n}) : m{n} ^ q{n}; q{n} <= m{n}; end",
+    ]
+
+
+def _signed(w: _Writer, operand: Operand, time: int, times: list[int]) -> str:
+    wait = time + operand.shift - times[operand.value]
+    name = w.gated(operand.value, wait, operand.shift, time)
+    return f"~{name}" if operand.negative else name
+
+
+def _module(graph: SerialGraph, w: _Writer, rows: list[str], name: str) -> str:
+    lines = [
+        f"module {name}(input clk, input en, input en_next, input [{w.period - 1}:0] phase,",
+        f"  input [{graph.inputs - 1}:0] x, output [{len(graph.outputs) - 1}:0] y);",
+    ]
+    lines += [f"  wire v{k} = x[{k}];" for k in range(graph.inputs)]
+    for (first, length, resets), window in sorted(w.windows.items()):
+        ahead = (f"phase[{(first + k - 1) % w.period}]" for k in range(min(length, w.period)))
+        coming = " | ".join(ahead)
+        lines.append(f"  reg {window};")
+        if resets:
+            # `wanted` follows the phase; the reset itself also needs the enable of its cycle.
+            lines += [
+                f"  reg {window}_wanted;",
+                f"  wire {window}_coming = en ? {coming} : {window}_wanted;",
+                f"  always @(posedge clk) {window}_wanted <= {window}_coming;",
+                f"  always @(posedge clk) {window} <= en_next & {window}_coming;",
+            ]
+        else:
+            lines.append(f"  always @(posedge clk) if (en) {window} <= {coming};")
+    for value, longest in sorted(w.longest.items()):
+        for cycles in range(1, longest + 1):
+            source = f"v{value}_{cycles - 1}" if cycles > 1 else f"v{value}"
+            lines += [
+                f"  reg v{value}_{cycles};",
+                f"  always @(posedge clk) if (en) v{value}_{cycles} <= {source};",
+            ]
+    # Icarus wants names declared before use, and delays are of values written further down.
+    declarations = [line for line in w.lines if line.startswith("  reg")]
+    statements = [line for line in w.lines if not line.startswith("  reg")]
+    return "\n".join([*lines[:2], *declarations, *lines[2:], *statements, *rows, "endmodule", ""])
