@@ -1,10 +1,10 @@
 """Constant matrices as shared adder graphs: sharing, exact evaluation, bounds, Verilog text."""
 
-from rtl_gen.adders.fuse import fuse
+from rtl_gen.adders.serial_graph import fuse
 from rtl_gen.adders.graph import AdderGraph, accumulator, evaluate
 from rtl_gen.adders.parallel import parallel_core
 from rtl_gen.adders.serial import serial_core
-from rtl_gen.adders.share import share
+from rtl_gen.adders.subexpression import share
 
 __all__ = [
     "AdderGraph",

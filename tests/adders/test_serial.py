@@ -1,0 +1,73 @@
+"""Serial nodes: the joined graph, the three-operand cell, the text."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from rtl_gen.adders import fuse, parallel_core, serial_core, share
+from rtl_gen.adders.serial_graph import Operand, SerialGraph, SerialNode
+from rtl_gen.ir.types import IntType
+from tests.adders.matrices import MATRICES
+
+
+def rows(graph: SerialGraph) -> NDArray[np.int64]:
+    """Matrix that a serial graph computes."""
+    values = list(np.eye(graph.inputs, dtype=np.int64))
+    for node in graph.nodes:
+        parts = [(-1) ** o.negative * (values[o.value] << o.shift) for o in node.operands]
+        values.append(np.sum(parts, axis=0))
+    zero = np.zeros(graph.inputs, np.int64)
+    return np.array([zero if o is None else values[o.value] << o.shift for o in graph.outputs])
+
+
+@pytest.mark.parametrize("fan_in", [2, 3])
+@pytest.mark.parametrize("name", MATRICES)
+def test_joining_keeps_the_matrix(name: str, fan_in: int) -> None:
+    assert np.array_equal(rows(fuse(share(MATRICES[name], fan_in=fan_in))), MATRICES[name])
+
+
+def test_joining_halves_the_nodes_of_a_sum() -> None:
+    graph = fuse(share(np.ones((1, 9), np.int64), fan_in=3))
+    assert [len(node.operands) for node in graph.nodes] == [3, 3, 3, 3]
+
+
+def test_the_state_of_three_operands_is_the_carry() -> None:
+    """All states and operands of the cell in the module's docstring."""
+    for a, b, c, p, q in product((0, 1), repeat=5):
+        total = a + b + c + (1 if p else 2 * q)
+        m, y = int(a + b + c > 1), a ^ b ^ c ^ p
+        following = 1 - (m ^ y) if p else m ^ q
+        assert y == total & 1
+        assert (1 if following else 2 * m) == total >> 1
+
+
+def test_a_node_cannot_begin_with_a_carry_of_three() -> None:
+    with pytest.raises(ValueError, match="carry of 3"):
+        SerialNode(tuple(Operand(k, 0, True) for k in range(3)))
+
+
+def test_a_word_longer_than_the_period_is_refused() -> None:
+    with pytest.raises(ValueError, match="4 bits"):
+        serial_core(fuse(share(np.array([[1, 64]]))), 4, "core")
+
+
+@pytest.mark.parametrize("name", ["int4", "int8", "zero rows and columns"])
+def test_the_text_is_the_same_every_time(name: str) -> None:
+    weight = MATRICES[name]
+    texts = {
+        (
+            serial_core(fuse(share(w, fan_in=3)), 20, "core").verilog,
+            parallel_core(share(w), IntType(8), 20, "core").verilog,
+        )
+        for w in (weight, weight.copy())
+    }
+    assert len(texts) == 1
+
+
+def test_at_least_one_adder_between_registers() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        parallel_core(share(np.ones((1, 2), np.int64)), IntType(8), 9, "core", levels=0)
