@@ -80,13 +80,25 @@ def place(
         "--lpf", "pins.lpf", "--freq", f"{clock_mhz:g}", "--seed", str(seed),
         "--textcfg", "top.config", "--report", "report.json", "--timing-allow-fail",
     ]  # fmt: skip
-    found = version()
+    return _job(argv, {"top.json": netlist, "pins.lpf": pins}, ("top.config", "report.json"))
+
+
+def place_alone(netlist: Path, *, device: str, speed: int, clock_mhz: float, seed: int) -> Job:
+    """Place and route one module without pins, to measure it; there is no configuration."""
+    argv = [
+        _SIZES[device], "--speed", str(speed), "--out-of-context", "--json", "top.json",
+        "--freq", f"{clock_mhz:g}", "--seed", str(seed), "--report", "report.json",
+        "--timing-allow-fail",
+    ]  # fmt: skip
+    return _job(argv, {"top.json": netlist}, ("report.json",))
+
+
+def _job(argv: list[str], inputs: Mapping[str, Path], outputs: tuple[str, ...]) -> Job:
     if os.environ.get("NEXTPNR_ECP5"):
         argv = [base.executable("nextpnr-ecp5", "NEXTPNR_ECP5", REMEDY), *argv]
     else:
         argv = ["python", "-c", _RUN, *argv]
-    inputs = {"top.json": netlist, "pins.lpf": pins}
-    return Job(NAME, argv, found, {}, inputs, ("top.config", "report.json"))
+    return Job(NAME, argv, version(), {}, inputs, outputs)
 
 
 def progress(line: str) -> str | None:

@@ -38,6 +38,17 @@ select =chip
 write_verilog -noattr -blackboxes -selected stub.v
 """
 
+# Some modules keep their hierarchy against the mapper; it has no use after mapping.
+_ALONE = """\
+read_verilog -sv design.v
+synth_ecp5 -noiopad -top {top}
+setattr -mod -unset keep_hierarchy *
+flatten
+opt_clean -purge
+tee -q -o stat.json stat -json
+write_json netlist.json
+"""
+
 # The mapped chip is linked after the wrapper is mapped: its cells reach the board as simulated.
 _BOARD = """\
 read_verilog stub.v
@@ -98,6 +109,22 @@ def link_board(top: Path, netlist: Path, stub: Path) -> Job:
         {"top.v": top, "netlist.json": netlist, "stub.v": stub},
         ("top.json", "stat.json", "board.json"),
     )
+
+
+def synthesize_alone(design: Path, top: str, rom: Path | None = None) -> Job:
+    """Map one module to ECP5 cells, flattened, to measure it without a chip around it.
+
+    Parameters
+    ----------
+    design : Path
+        Verilog text.
+    top : str
+        The module.
+    rom : Path, optional
+        Folder of the images it reads as ``rom/<name>.hex``.
+    """
+    inputs = {"design.v": design} | ({"rom": rom} if rom is not None else {})
+    return _job(_ALONE.format(top=top), inputs, ("netlist.json", "stat.json"))
 
 
 def progress(line: str) -> str | None:

@@ -1,9 +1,9 @@
 """Constant matrices as shared adder graphs: sharing, exact evaluation, bounds, Verilog text."""
 
-from rtl_gen.adders.serial_graph import fuse
 from rtl_gen.adders.graph import AdderGraph, accumulator, evaluate
 from rtl_gen.adders.parallel import parallel_core
 from rtl_gen.adders.serial import serial_core
+from rtl_gen.adders.serial_graph import fuse, search
 from rtl_gen.adders.subexpression import share
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "evaluate",
     "fuse",
     "parallel_core",
+    "search",
     "serial_core",
     "share",
 ]

@@ -1,17 +1,21 @@
 """Bit-serial hardware of a fused adder graph: a schedule, and Verilog text that follows it.
 
-Every value is a stream of bits, least significant first, one word after another, `period` bits each.
-The sum of two operands is a full adder whose carry waits in a flip-flop. The sum of three keeps its
-state s (0 … 2, the carry) in two flip-flops p and q as s = 1 if p else 2 q, and needs three LUTs:
+Every value is a stream of bits, least significant first, one word after another, `period` bits
+each. The sum of two operands is a full adder whose carry waits in a flip-flop. The sum of three
+keeps the carry, 0 … 2, in two bits s and q as 1 if s else 2 q, and needs three LUTs. With s and q
+those of the bit before,
 
-    m = maj(a, b, c)        y = a ^ b ^ c ^ p
-    q' = m                  p' = ~(m ^ y) if p else m ^ q
+    m = maj(a, b, c)      y = a ^ b ^ c ^ s      q' = m      s' = ~(m ^ y) if s else m ^ q
 
-which is right because with n = a + b + c and t = n + s the next state is t >> 1: it is 0 for t < 2,
-where n < 2 and so m = 0; it is 2 for t > 3, where n > 1 and so m = 1; and for t = 2, 3 it is 1, where
-q does not count. A negative operand enters as its complement, and the state begins with the number
-of negative operands. A shift is a delay; the bits it moves in are zeros that a synchronous reset puts
-into the delay's last flip-flop.
+is right because with n = a + b + c and t = n + carry the next carry is t >> 1: it is 0 for t < 2,
+where n < 2 and so m = 0; it is 2 for t > 3, where n > 1 and so m = 1; and for t = 2, 3 it is 1,
+where q does not count. Since m and y go into flip-flops anyway, s' is computed behind them, in the
+next cycle: the operands, which come from afar, pass one LUT only. This takes the flip-flops p for s
+and r for q.
+
+A negative operand enters as its complement, and the carry begins with the number of negative
+operands. A shift is a delay; the bits it moves in are zeros that a synchronous reset puts into the
+delay's last flip-flop.
 """
 
 from __future__ import annotations
@@ -24,12 +28,12 @@ INPUT_TIME = 2
 """Cycles from ``phase[0]`` to bit 0 at the inputs: a node may have to be told one cycle ahead."""
 
 
-# A module of its own, because mapping for speed (abc9) otherwise makes p' a function of a, b, c, p
-# and q in two LUTs: 402 LUT4 instead of 330 for a 16x16 int4 matrix.
+# A module of its own, because mapping for speed (abc9) otherwise looks through it and takes a
+# second LUT to save a level: 402 LUT4 instead of 330 for a 16x16 int4 matrix.
 _CARRY = """\
 (* keep_hierarchy *)
-module {name}_carry(input p, input q, input m, input y, output s);
-  assign s = p ? ~(m ^ y) : m ^ q;
+module {name}_carry(input p, input q, input r, input v, output s);
+  assign s = p ? ~(q ^ v) : q ^ r;
 endmodule
 
 """
@@ -42,9 +46,9 @@ class SerialCore:
     Parameters
     ----------
     verilog : str
-        Module `name` and one below it. Ports: ``clk``; ``en``, which every register obeys; ``en_next``, its value in the
-        next cycle; ``phase`` (period), one-hot, bit 0 high `INPUT_TIME` cycles before bit 0 of a word
-        is at ``x`` (n_in); ``y`` (n_out).
+        Module `name` and one below it. Ports: ``clk``; ``en``, which every register obeys;
+        ``en_next``, its value in the next cycle; ``phase`` (period), one-hot, bit 0 high
+        `INPUT_TIME` cycles before bit 0 of a word is at ``x`` (n_in); ``y`` (n_out).
     period : int
         Cycles a word takes.
     latency : int
@@ -174,49 +178,44 @@ def _start(node: SerialNode, times: list[int]) -> int:
 
 
 def _two(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
-    """Full adder; while `hold` is high the carry counts as its first value."""
+    """Full adder whose carry is set to its first value in the cycle before it counts."""
     first = int(node.negatives > 0)
-    if len(node.operands) == 1:
-        (only,) = node.operands
-        a = w.gated(only.value, time + only.shift - times[only.value], only.shift, time)
-        a = f"~{a}" if only.negative else a
-        hold = w.window(time, 1, resets=False)
-        carry = f"({hold} ? 1'b{first} : c{value})"
-        total, following = f"{a} ^ {carry}", f"{a} & {carry}"
-    elif _folds(node) and node.operands[1].shift:
+    if _folds(node) and node.operands[1].shift:
         one, two = node.operands
         a = w.delayed(one.value, time - times[one.value])
         b = w.delayed(two.value, time + two.shift - times[two.value])
         b = f"~{b}" if two.negative else b
+        # a - 0 is a + ~0 + 1: the bits of a pass and the carry is still 1 after them.
         hold = w.window(time, two.shift, resets=False)
-        # a - 0 is a + ~0 + 1: the bits of a pass and the carry stays 1.
         total = f"{hold} ? {a} : {a} ^ {b} ^ c{value}"
-        following = f"{hold} ? 1'b{first} : ({a} & {b} | {a} & c{value} | {b} & c{value})"
+        reset = w.window(time + two.shift - 1, 1, resets=True)
     else:
-        a, b = (_signed(w, operand, time, times) for operand in node.operands)
-        hold = w.window(time, 1, resets=False)
-        carry = f"({hold} ? 1'b{first} : c{value})"
-        total, following = f"{a} ^ {b} ^ {carry}", f"{a} & {b} | {a} & {carry} | {b} & {carry}"
+        a, *others = (_signed(w, operand, time, times) for operand in node.operands)
+        b = others[0] if others else "1'b0"
+        total = f"{a} ^ {b} ^ c{value}"
+        reset = w.window(time - 1, 1, resets=True)
     w.lines += [
         f"  reg v{value}, c{value};",
-        f"  always @(posedge clk) if (en) begin v{value} <= {total}; c{value} <= {following}; end",
+        f"  always @(posedge clk) if (en) v{value} <= {total};",
+        f"  always @(posedge clk) if ({reset}) c{value} <= 1'b{first};",
+        f"    else if (en) c{value} <= {a} & {b} | {a} & c{value} | {b} & c{value};",
     ]
 
 
 def _three(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
     a, b, c = (_signed(w, operand, time, times) for operand in node.operands)
     reset = w.window(time - 1, 1, resets=True)
-    p, q = int(node.negatives == 1), int(node.negatives == 2)
+    q, r = int(node.negatives > 0), int(node.negatives == 2)
     n = value
     w.lines += [
-        f"  reg v{n}, p{n}, q{n};",
-        f"  wire m{n} = {a} & {b} | {a} & {c} | {b} & {c};",
-        f"  wire y{n} = {a} ^ {b} ^ {c} ^ p{n};",
+        f"  reg v{n}, p{n}, q{n}, r{n};",
         f"  wire s{n};",
-        f"  {w.name}_carry k{n}(p{n}, q{n}, m{n}, y{n}, s{n});",
-        f"  always @(posedge clk) if (en) v{n} <= y{n};",
-        f"  always @(posedge clk) if ({reset}) begin p{n} <= 1'b{p}; q{n} <= 1'b{q}; end",
-        f"    else if (en) begin p{n} <= s{n}; q{n} <= m{n}; end",
+        f"  {w.name}_carry k{n}(p{n}, q{n}, r{n}, v{n}, s{n});",
+        f"  always @(posedge clk) if (en) v{n} <= {a} ^ {b} ^ {c} ^ s{n};",
+        "  always @(posedge clk)",
+        f"    if ({reset}) begin p{n} <= 1'b0; q{n} <= 1'b{q}; r{n} <= 1'b{r}; end",
+        f"    else if (en) begin p{n} <= s{n}; r{n} <= q{n};",
+        f"      q{n} <= {a} & {b} | {a} & {c} | {b} & {c}; end",
     ]
 
 

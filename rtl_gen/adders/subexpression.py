@@ -10,8 +10,8 @@ Hartley, "Subexpression sharing in filters using canonic signed digit multiplier
 
 How often a pair of old values occurs can only fall, so a heap of outdated counts gives the right
 maximum: a pair that is popped with a count that has fallen goes back with its true one. A value's
-terms are the bits of two integers (plus and minus, bit ``shift * rows + row``), and the true count is
-the population of an intersection.
+terms are the bits of two integers (plus and minus, bit ``shift * rows + row``), and the true count
+is the population of an intersection.
 """
 
 from __future__ import annotations

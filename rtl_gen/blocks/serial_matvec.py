@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from rtl_gen.adders import accumulator, fuse, serial_core, share
+from rtl_gen.adders import accumulator, search, serial_core
 from rtl_gen.ir.types import IntType
 
 
@@ -24,6 +24,8 @@ class SerialMatVec(wiring.Component):
     weight : int64, shape (n_out, n_in)
     x : IntType
         Signed type of an element of the input.
+    tries : int
+        Adder graphs to choose the smallest from.
     name : str
         Name of the Verilog module that holds the adders.
 
@@ -49,7 +51,12 @@ class SerialMatVec(wiring.Component):
     """
 
     def __init__(
-        self, weight: NDArray[np.int64], x: IntType, *, name: str = "serial_matvec_core"
+        self,
+        weight: NDArray[np.int64],
+        x: IntType,
+        *,
+        tries: int = 1,
+        name: str = "serial_matvec_core",
     ) -> None:
         if not x.signed or x.width < 2:
             raise ValueError(f"elements must be signed and of at least 2 bits, not {x}")
@@ -58,7 +65,7 @@ class SerialMatVec(wiring.Component):
         self.rows, self.columns = weight.shape
         self.acc = accumulator(weight, x)
         self.period = max(self.acc.width, x.width + 1)
-        self.core = serial_core(fuse(share(weight, fan_in=3)), self.period, name)
+        self.core = serial_core(search(weight, tries), self.period, name)
         super().__init__(
             {
                 "i": In(stream.Signature(self.columns * x.width)),

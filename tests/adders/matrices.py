@@ -29,3 +29,15 @@ MATRICES: dict[str, NDArray[np.int64]] = {
     "negative rows": -abs(_drawn(-3, 3, 5, 5)) - 1,
 }
 """Name to matrix, int64, shape (n_out, n_in)."""
+
+SIMULATED = (
+    "int4",
+    "int8",
+    "zero rows and columns",
+    "all zero",
+    "single column",
+    "one by one",
+    "opposite rows",
+    "negative rows",
+)
+"""The ones that make every kind of node; the others differ in their numbers alone."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rtl_gen.adders import fuse, parallel_core, serial_core, share
-from rtl_gen.adders.serial_graph import Operand, SerialGraph, SerialNode
+from rtl_gen.adders import fuse, parallel_core, search, serial_core, share
+from rtl_gen.adders.serial_graph import Operand, SerialGraph, SerialNode, luts
 from rtl_gen.ir.types import IntType
 from tests.adders.matrices import MATRICES
 
@@ -30,6 +30,13 @@ def test_joining_keeps_the_matrix(name: str, fan_in: int) -> None:
     assert np.array_equal(rows(fuse(share(MATRICES[name], fan_in=fan_in))), MATRICES[name])
 
 
+@pytest.mark.parametrize("name", MATRICES)
+def test_searching_keeps_the_matrix_and_never_costs(name: str) -> None:
+    found = search(MATRICES[name], 3)
+    assert np.array_equal(rows(found), MATRICES[name])
+    assert luts(found) <= luts(search(MATRICES[name], 1))
+
+
 def test_joining_halves_the_nodes_of_a_sum() -> None:
     graph = fuse(share(np.ones((1, 9), np.int64), fan_in=3))
     assert [len(node.operands) for node in graph.nodes] == [3, 3, 3, 3]
@@ -37,10 +44,10 @@ def test_joining_halves_the_nodes_of_a_sum() -> None:
 
 def test_the_state_of_three_operands_is_the_carry() -> None:
     """All states and operands of the cell in the module's docstring."""
-    for a, b, c, p, q in product((0, 1), repeat=5):
-        total = a + b + c + (1 if p else 2 * q)
-        m, y = int(a + b + c > 1), a ^ b ^ c ^ p
-        following = 1 - (m ^ y) if p else m ^ q
+    for a, b, c, s, q in product((0, 1), repeat=5):
+        total = a + b + c + (1 if s else 2 * q)
+        m, y = int(a + b + c > 1), a ^ b ^ c ^ s
+        following = 1 - (m ^ y) if s else m ^ q
         assert y == total & 1
         assert (1 if following else 2 * m) == total >> 1
 

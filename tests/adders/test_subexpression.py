@@ -44,7 +44,9 @@ def test_equal_columns_are_added_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weight", "most"), [(gaussian(64, 64), 0.555), (ternary(64, 64), 0.29)], ids=["int4", "ternary"]
+    ("weight", "most"),
+    [(gaussian(64, 64), 0.555), (ternary(64, 64), 0.29)],
+    ids=["int4", "ternary"],
 )
 def test_adders_per_weight_of_64x64(weight: np.ndarray, most: float) -> None:
     graph = share(weight)
