@@ -232,17 +232,14 @@ def _module(graph: SerialGraph, w: _Writer, rows: list[str], name: str) -> str:
     ]
     lines += [f"  wire v{k} = x[{k}];" for k in range(graph.inputs)]
     for (first, length, resets), window in sorted(w.windows.items()):
-        ahead = (f"phase[{(first + k - 1) % w.period}]" for k in range(min(length, w.period)))
-        coming = " | ".join(ahead)
+        begun = " | ".join(f"phase[{(first + k) % w.period}]" for k in range(length))
+        coming = " | ".join(f"phase[{(first + k - 1) % w.period}]" for k in range(length))
         lines.append(f"  reg {window};")
         if resets:
-            # `wanted` follows the phase; the reset itself also needs the enable of its cycle.
-            lines += [
-                f"  reg {window}_wanted;",
-                f"  wire {window}_coming = en ? {coming} : {window}_wanted;",
-                f"  always @(posedge clk) {window}_wanted <= {window}_coming;",
-                f"  always @(posedge clk) {window} <= en_next & {window}_coming;",
-            ]
+            # The phase stands still with the rest, so what comes next is what is there already.
+            lines.append(
+                f"  always @(posedge clk) {window} <= en_next & (en ? {coming} : {begun});"
+            )
         else:
             lines.append(f"  always @(posedge clk) if (en) {window} <= {coming};")
     for value, longest in sorted(w.longest.items()):
