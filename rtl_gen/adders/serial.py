@@ -9,9 +9,7 @@ those of the bit before,
 
 is right because with n = a + b + c and t = n + carry the next carry is t >> 1: it is 0 for t < 2,
 where n < 2 and so m = 0; it is 2 for t > 3, where n > 1 and so m = 1; and for t = 2, 3 it is 1,
-where q does not count. Since m and y go into flip-flops anyway, s' is computed behind them, in the
-next cycle: the operands, which come from afar, pass one LUT only. This takes the flip-flops p for s
-and r for q.
+where q does not count. The flip-flop of s is called p.
 
 A negative operand enters as its complement, and the carry begins with the number of negative
 operands. A shift is a delay; the bits it moves in are zeros that a synchronous reset puts into the
@@ -28,12 +26,20 @@ INPUT_TIME = 2
 """Cycles from ``phase[0]`` to bit 0 at the inputs: a node may have to be told one cycle ahead."""
 
 
-# A module of its own, because mapping for speed (abc9) otherwise looks through it and takes a
-# second LUT to save a level: 402 LUT4 instead of 330 for a 16x16 int4 matrix.
-_CARRY = """\
+# Modules of their own, each one LUT. Mapping for speed (abc9) otherwise takes a second LUT to save
+# a level: 402 LUT4 instead of 330 for a 16x16 int4 matrix. And Yosys turns first values to resets,
+# but a tile has wires for two resets only, which pulls flip-flops away from their LUTs.
+_LUTS = """\
 (* keep_hierarchy *)
-module {name}_carry(input p, input q, input r, input v, output s);
-  assign s = p ? ~(q ^ v) : q ^ r;
+module {name}_state(input p, input q, input m, input y, output s);
+  assign s = p ? ~(m ^ y) : m ^ q;
+endmodule
+
+(* keep_hierarchy *)
+module {name}_major #(parameter [0:0] FIRST = 0, parameter [2:0] NEGATIVE = 0)
+  (input a, input b, input c, input h, output m);
+  wire [2:0] x = {{c, b, a}} ^ NEGATIVE;
+  assign m = h ? FIRST : x[0] & x[1] | x[0] & x[2] | x[1] & x[2];
 endmodule
 
 """
@@ -188,35 +194,43 @@ def _two(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) 
         # a - 0 is a + ~0 + 1: the bits of a pass and the carry is still 1 after them.
         hold = w.window(time, two.shift, resets=False)
         total = f"{hold} ? {a} : {a} ^ {b} ^ c{value}"
-        reset = w.window(time + two.shift - 1, 1, resets=True)
+        begins = w.window(time + two.shift - 1, 1, resets=False)
     else:
         a, *others = (_signed(w, operand, time, times) for operand in node.operands)
         b = others[0] if others else "1'b0"
         total = f"{a} ^ {b} ^ c{value}"
-        reset = w.window(time - 1, 1, resets=True)
+        begins = w.window(time - 1, 1, resets=False)
     w.lines += [
         f"  reg v{value}, c{value};",
-        f"  always @(posedge clk) if (en) v{value} <= {total};",
-        f"  always @(posedge clk) if ({reset}) c{value} <= 1'b{first};",
-        f"    else if (en) c{value} <= {a} & {b} | {a} & c{value} | {b} & c{value};",
+        f"  wire m{value};",
+        _major(w, value, (a, b, f"c{value}"), begins, first),
+        f"  always @(posedge clk) if (en) begin v{value} <= {total}; c{value} <= m{value}; end",
     ]
 
 
 def _three(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
     a, b, c = (_signed(w, operand, time, times) for operand in node.operands)
     reset = w.window(time - 1, 1, resets=True)
-    q, r = int(node.negatives > 0), int(node.negatives == 2)
+    hold = w.window(time - 1, 1, resets=False)
+    p, q = int(node.negatives == 1), int(node.negatives == 2)
     n = value
     w.lines += [
-        f"  reg v{n}, p{n}, q{n}, r{n};",
-        f"  wire s{n};",
-        f"  {w.name}_carry k{n}(p{n}, q{n}, r{n}, v{n}, s{n});",
-        f"  always @(posedge clk) if (en) v{n} <= {a} ^ {b} ^ {c} ^ s{n};",
-        "  always @(posedge clk)",
-        f"    if ({reset}) begin p{n} <= 1'b0; q{n} <= 1'b{q}; r{n} <= 1'b{r}; end",
-        f"    else if (en) begin p{n} <= s{n}; r{n} <= q{n};",
-        f"      q{n} <= {a} & {b} | {a} & {c} | {b} & {c}; end",
+        f"  reg v{n}, p{n}, q{n};",
+        f"  wire y{n} = {a} ^ {b} ^ {c} ^ p{n};",
+        f"  wire m{n}, s{n};",
+        _major(w, n, (a, b, c), hold, q),
+        f"  {w.name}_state k{n}(p{n}, q{n}, m{n}, y{n}, s{n});",
+        f"  always @(posedge clk) if (en) begin v{n} <= y{n}; q{n} <= m{n}; end",
+        f"  always @(posedge clk) if ({reset}) p{n} <= 1'b{p}; else if (en) p{n} <= s{n};",
     ]
+
+
+def _major(w: _Writer, value: int, operands: tuple[str, str, str], hold: str, first: int) -> str:
+    """Instance of the majority; complements go into it, where they cost no LUT."""
+    negative = sum(name.startswith("~") << k for k, name in enumerate(operands))
+    plain = ", ".join(name.removeprefix("~") for name in operands)
+    parameters = f"#(.FIRST({first}), .NEGATIVE({negative}))"
+    return f"  {w.name}_major {parameters} j{value}({plain}, {hold}, m{value});"
 
 
 def _signed(w: _Writer, operand: Operand, time: int, times: list[int]) -> str:
@@ -253,4 +267,4 @@ def _module(graph: SerialGraph, w: _Writer, rows: list[str], name: str) -> str:
     declarations = [line for line in w.lines if line.startswith("  reg")]
     statements = [line for line in w.lines if not line.startswith("  reg")]
     body = [*lines[:2], *declarations, *lines[2:], *statements, *rows, "endmodule", ""]
-    return _CARRY.format(name=name) + "\n".join(body)
+    return _LUTS.format(name=name) + "\n".join(body)
