@@ -126,8 +126,8 @@ def search(weight: NDArray[np.int64], tries: int = 8) -> SerialGraph:
     """Smallest of several serial graphs of ``weight @ x``.
 
     Sharing is greedy, and which of equally frequent pairs comes first depends on the order of the
-    columns; so it is tried with several orders. Eight save 0.4 % of the LUTs of an int4 64x64 matrix and
-    1 % of a ternary one.
+    columns; so it is tried with several orders. Eight save 0.4 % of the LUTs of an int4
+    64x64 matrix and 1 % of a ternary one.
 
     Parameters
     ----------
