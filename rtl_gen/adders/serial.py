@@ -27,8 +27,8 @@ INPUT_TIME = 2
 
 
 # Modules of their own, each one LUT. Mapping for speed (abc9) otherwise takes a second LUT to save
-# a level: 402 LUT4 instead of 330 for a 16x16 int4 matrix. And Yosys turns first values to resets,
-# but a tile has wires for two resets only, which pulls flip-flops away from their LUTs.
+# a level (402 LUT4 instead of about 340 for a 16x16 int4 matrix). And Yosys turns first values to
+# resets, of which a tile has wires for two only.
 _LUTS = """\
 (* keep_hierarchy *)
 module {name}_state(input p, input q, input m, input y, output s);
