@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from amaranth import ClockDomain, ClockSignal, Const, Instance, Module, ResetSignal, Signal
@@ -99,6 +100,8 @@ class Board(wiring.Component):
         if self.tokens and temperature > 0:
             beta = min(65535, max(1, round(manifest["beta_per_unit_temperature"] / temperature)))
         self.registers = {"seed": initial_rng(seed), "beta": beta, "limit": limit}
+        frame = max((prod(i["shape"]) for i in manifest["inputs"].values()), default=1)
+        self.depth = manifest["context"] + 1 if self.tokens else frame
         super().__init__(
             {
                 "clk_25mhz": In(1),
@@ -118,7 +121,7 @@ class Board(wiring.Component):
 
         receiver = m.submodules.receiver = Receiver(self.divisor)
         transmitter = m.submodules.transmitter = Transmitter(self.divisor)
-        bridge = m.submodules.bridge = Bridge(**self.registers)
+        bridge = m.submodules.bridge = Bridge(**self.registers, depth=self.depth)
         wiring.connect(m, receiver.o, bridge.rx)
         wiring.connect(m, bridge.tx, transmitter.i)
         m.submodules.button = FFSynchronizer(self.btn_fire1, bridge.button)

@@ -13,7 +13,8 @@ host       argument            meaning
 =========  ==================  =====================================================
 
 The chip's beats come as ``o`` or, the last of a sequence or frame, ``l``, and data (2); identity
-as ``i`` and 32 bytes; cycles as ``c`` and 4 bytes.
+as ``i`` and 32 bytes; cycles as ``c`` and 4 bytes. A whole prompt or frame may be sent while the
+chip is busy; there is no flow control beyond that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 IDENTITY_BYTES = 32
@@ -35,10 +37,12 @@ class Bridge(wiring.Component):
     ----------
     seed, beta, limit : int
         Contents of the registers after reset.
+    depth : int
+        Tokens or elements kept until the chip takes them.
     """
 
-    def __init__(self, *, seed: int, beta: int, limit: int) -> None:
-        self.defaults = (seed, beta, limit)
+    def __init__(self, *, seed: int, beta: int, limit: int, depth: int) -> None:
+        self.depth = depth
         super().__init__(
             {
                 "rx": In(stream.Signature(8)),
@@ -71,6 +75,9 @@ class Bridge(wiring.Component):
         self.ask_identity, self.ask_cycles = Signal(), Signal()
         m.d.sync += pressed.eq(self.button)
         m.d.comb += self.start.eq(self.button & ~pressed)
+        waiting = m.submodules.waiting = SyncFIFOBuffered(width=17, depth=self.depth)
+        wiring.connect(m, waiting.r_stream, wiring.flipped(self.i))
+        m.d.comb += waiting.w_data.eq(Cat(argument[-16:], command == ord("L")))
         with m.FSM(name="command"):
             with m.State("COMMAND"):
                 m.d.comb += self.rx.ready.eq(1)
@@ -102,10 +109,8 @@ class Bridge(wiring.Component):
                     m.d.sync += registers.eq(argument)
                     m.next = "COMMAND"
                 with m.Else():
-                    data = argument[-16:]
-                    m.d.comb += self.i.payload.eq(Cat(data, command == ord("L")))
-                    m.d.comb += self.i.valid.eq(1)
-                    with m.If(self.i.ready):
+                    m.d.comb += waiting.w_en.eq(1)
+                    with m.If(waiting.w_rdy):
                         m.next = "COMMAND"
 
     def _replies(self, m: Module) -> None:
@@ -121,8 +126,8 @@ class Bridge(wiring.Component):
             with m.State("IDLE"):
                 with m.If(self.o.valid):
                     m.d.comb += self.o.ready.eq(1)
-                    tag = Mux(self.o.payload[16], ord("l"), ord("o"))
-                    m.d.sync += [text.eq(Cat(tag[:8], self.o.payload[:16])), left.eq(3)]
+                    tag = Mux(self.o.payload[16], Const(ord("l"), 8), Const(ord("o"), 8))
+                    m.d.sync += [text.eq(Cat(tag, self.o.payload[:16])), left.eq(3)]
                     m.next = "SEND"
                 with m.Elif(want_cycles):
                     m.d.sync += [text.eq(Cat(Const(ord("c"), 8), self.cycles)), left.eq(5)]
