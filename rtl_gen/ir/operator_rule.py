@@ -11,11 +11,12 @@ from numpy import int64
 from numpy.typing import NDArray
 
 from rtl_gen.ir import integer as ir
-from rtl_gen.ir.range import attention_widths, norm_widths, row_bounds
+from rtl_gen.ir.range import attention_widths, norm_widths, normalized_bound, row_bounds
 from rtl_gen.ir.types import Dyadic, IntType
 
 _I16, _U16 = IntType(16), IntType(16, signed=False)
 _WORK_BITS = 62
+EPS_BITS = 40
 _ATTENTION_BITS = 10
 _LARGEST_SHIFT = 47
 
@@ -147,8 +148,10 @@ def _norm(site: Site, op: ir.Norm) -> None:
     x = site.inputs[0]
     site.expect(len(x.shape) == 1, "a vector", f"shape {x.shape}")
     site.shape(x.shape)
-    site.expect(op.eps >= 1, "eps of at least 1", op.eps)
+    site.expect(1 <= op.eps < 1 << EPS_BITS, f"eps from 1 to 2**{EPS_BITS} - 1", op.eps)
     site.expect(0 <= op.fraction <= 15, "a fraction from 0 to 15", op.fraction)
+    bound = normalized_bound(x.shape[0], op.fraction)
+    site.expect(bound < 1 << 17, "a fraction that keeps t within 18 bits", op.fraction)
     site.shift(op.shift, least=1)
     site.constant(op.gain, "gain", x.shape, _I16)
     bias = None

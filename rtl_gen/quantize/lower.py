@@ -16,6 +16,7 @@ from rtl_gen.errors import QuantizationError
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import model as real
 from rtl_gen.ir import tables
+from rtl_gen.ir.operator_rule import EPS_BITS
 from rtl_gen.ir.range import normalized_bound
 from rtl_gen.ir.types import IntType
 from rtl_gen.ir.verify import verify
@@ -187,10 +188,17 @@ def _norm(lowering: Lowering, node: real.Node, op: real.Norm) -> ir.Norm:
         offset = np.rint(weights[op.bias] / edge.steps() * 2.0**shift).astype(np.int64)
         type_ = IntType.holding(min(int(offset.min()), -1), max(int(offset.max()), 1))
         bias = lowering.constant(f"{node.name}.bias", type_, offset)
+    eps = max(1, round(op.eps * (n / source.scale) ** 2))
+    if eps >= 1 << EPS_BITS:
+        raise QuantizationError(
+            f"node {node.name}: its epsilon of {op.eps:g} takes {eps.bit_length()} bits, more than "
+            f"{EPS_BITS}, because its input is as small as {source.scale:.2g} a step; scale the "
+            "checkpoint's residual stream up"
+        )
     return ir.Norm(
         gain=lowering.constant(f"{node.name}.gain", IntType(16), data),
         bias=bias,
-        eps=max(1, round(op.eps * (n / source.scale) ** 2)),
+        eps=eps,
         center=op.center,
         fraction=fraction,
         shift=shift,
