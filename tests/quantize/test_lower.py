@@ -231,3 +231,15 @@ def test_an_empty_mask_is_refused(tmp_path):
     ids = tokens(model, 2).inputs
     with pytest.raises(QuantizationError, match="no step that counts"):
         quantize(model, weights, Recipe(), Examples(ids, None, np.zeros(ids.shape, bool)), {})
+
+
+def test_refuses_an_epsilon_wider_than_the_hardware(tmp_path: Path) -> None:
+    config, tensors = checkpoints.llama()
+    writers = ("embed_tokens", "o_proj", "down_proj")
+    tiny = {
+        name: data * np.float32(1e-9 if any(w in name for w in writers) else 1)
+        for name, data in tensors.items()
+    }
+    model, weights = language(tmp_path, (config, tiny))
+    with pytest.raises(QuantizationError, match=r"epsilon of 1e-05 takes \d+ bits, more than 40"):
+        quantize(model, weights, Recipe(), tokens(model, 4), {})
