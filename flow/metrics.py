@@ -63,6 +63,9 @@ METRICS: Mapping[str, Metric] = {
     "quality__accuracy__float": Metric("Accuracy of the float model", "", "higher"),
     "quality__accuracy__integer": Metric("Accuracy of the integer graph", "", "higher"),
     "quality__accuracy__delta": Metric("Accuracy gained by the integers", "", "higher"),
+    "quality__routing__disagreement": Metric(
+        "Steps and layers where integers choose other experts than floats", "", "lower"
+    ),
     "quality__kl": Metric("Divergence from the float model", "nats per step", "lower"),
     "quality__greedy_agreement": Metric("Same greedy choice as the float model", "", "higher"),
     "verify__rtl__steps": Metric("Outputs compared on the RTL", "outputs", "higher"),

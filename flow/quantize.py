@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.golden import interpreter, sample
 from rtl_gen.ir import serialize
 from rtl_gen.ir.integer import IntegerGraph, Sample
-from rtl_gen.quantize import Recipe, quality, quantize
+from rtl_gen.quantize import Recipe, quality, quantize, routing
 
 
 def run(model: ModelConfig, path: Path, folder: Path) -> None:
@@ -43,11 +44,15 @@ def run(model: ModelConfig, path: Path, folder: Path) -> None:
         graph, weights, recipe, examples.calibration, origin={"checkpoint": checkpoint.digest}
     )
     numbers = quality(graph, weights, integer, examples.evaluation)
+    routed = routing(graph, weights, integer, examples.evaluation)
+    if routed is not None:
+        numbers["quality__routing__disagreement"] = routed.disagreement
     files.write(folder / "graph.safetensors", serialize.to_bytes(integer))
     files.write_json(
         folder / "metrics.json",
         {
             "quality": numbers,
+            **({"routing": asdict(routed)} if routed is not None else {}),
             "data": examples.description,
             "samples": samples(integer, model, tokenizer),
         },

@@ -277,6 +277,11 @@ class _Scheduler:
                 fields |= self.matvec_fields(op)
                 groups = -(-head.value.shape[0] // self.plan.lanes)
                 fields |= self.walk("a", self.layout(head.inputs[0]).loop().repeat(groups))
+            case ir.Norm(groups=groups) if groups > 1:
+                raise UnsupportedError(
+                    f"node {head.name}: a norm of {groups} parts has no schedule yet; the golden "
+                    "model computes it"
+                )
             case ir.Norm():
                 size = self.graph.constants[op.gain].data.size
                 fields |= {

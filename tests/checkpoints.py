@@ -103,6 +103,28 @@ def llama(seed: int = 1, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
     return config, {k: v + ("norm" in k) * np.float32(1) for k, v in tensors.items()}
 
 
+def mixtral(seed: int = 5, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of a Mixtral with 4 experts, 2 of them per token, by default."""
+    options: dict[str, Any] = {
+        "architectures": ["MixtralForCausalLM"],
+        "model_type": "mixtral",
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "sliding_window": None,
+    } | overrides
+    config, tensors = llama(seed, **options)
+    n, m, experts = (config[k] for k in ("hidden_size", "intermediate_size", "num_local_experts"))
+    tensors = {name: array for name, array in tensors.items() if ".mlp." not in name}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(config["num_hidden_layers"]):
+        here = f"model.layers.{layer}.block_sparse_moe."
+        shapes[f"{here}gate.weight"] = (experts, n)
+        for e in range(experts):
+            for name, shape in (("w1", (m, n)), ("w2", (n, m)), ("w3", (m, n))):
+                shapes[f"{here}experts.{e}.{name}.weight"] = shape
+    return config, tensors | _random(shapes, seed + 1, 0.6)
+
+
 def gpt2(seed: int = 2, prefix: str = "transformer.", **overrides: Any):
     """Config and tensors of a GPT-2 with 2 layers and 2 heads by default."""
     config: dict[str, Any] = {

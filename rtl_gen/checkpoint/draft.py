@@ -66,6 +66,30 @@ class Draft:
         self._used.add(name)
         return TensorRef(name, transpose, rows)
 
+    def raw(self, name: str, shape: tuple[int, ...]) -> None:
+        """Use the bytes of tensor `name`, part of an encoded one.
+
+        Raises
+        ------
+        CheckpointError
+            If it is missing, of another shape, or not of dtype U8.
+        """
+        entry = self._checkpoint.entries.get(name)
+        if entry is None or entry.shape != shape or entry.dtype != "U8":
+            found = "no such tensor" if entry is None else f"{entry.dtype} of {list(entry.shape)}"
+            raise CheckpointError(
+                f"{self._checkpoint.path}: tensor {shown(name)}: config.json asks for U8 of "
+                f"{list(shape)}, found {found}; weights and config belong to different models"
+            )
+        self._used.add(name)
+
+    def rows(self, ref: TensorRef) -> int:
+        """Rows of a view of a matrix."""
+        if ref.rows is not None:
+            return -(-(ref.rows[1] - ref.rows[0]) // ref.step)
+        shape = self._checkpoint.entries[ref.name].shape[0 if ref.index is None else 1 :]
+        return shape[1 if ref.transpose else 0]
+
     def has(self, name: str) -> bool:
         """Whether the checkpoint has tensor `name`."""
         return name in self._checkpoint.entries
@@ -126,7 +150,9 @@ class Draft:
                 f"{', '.join(map(shown, extra[:4]))}{', ...' if len(extra) > 4 else ''}; "
                 "remove them or correct config.json"
             )
-        if checkpoint.config.get("quantization_config") is not None:
+        quantized = checkpoint.config.get("quantization_config")
+        method = quantized.get("quant_method") if isinstance(quantized, Mapping) else quantized
+        if quantized is not None and method != "mxfp4":  # MXFP4 tensors are read as they are
             raise UnsupportedError(
                 f"{checkpoint.config_file}: quantization_config: already quantized weights are not "
                 "read; give the floating-point checkpoint"

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl_gen.checkpoint import mxfp4
 from rtl_gen.checkpoint.safetensors import (
     Entry,
     chunks,
@@ -139,14 +140,25 @@ def load(checkpoint: Checkpoint, ref: TensorRef) -> NDArray[np.float64]:
     Returns
     -------
     float64
-        The tensor, transposed if asked, then cut to ``ref.rows``.
+        The tensor, or the element ``ref.index`` of it, transposed if asked, then cut to
+        ``ref.rows`` and every ``ref.step``-th of them.
 
     Raises
     ------
     CheckpointError
         If the tensor is missing, not finite, or too small for the view.
     """
-    values = checkpoint.tensor(ref.name)
+    if ref.encoding == "mxfp4":
+        values = mxfp4.read(checkpoint.entries, ref.name, ref.index)
+    else:
+        values = checkpoint.tensor(ref.name)
+        if ref.index is not None:
+            if values.ndim < 2 or not 0 <= ref.index < len(values):
+                raise CheckpointError(
+                    f"{checkpoint.path}: element {ref.index} of tensor {shown(ref.name)} is asked "
+                    f"for, its shape is {list(values.shape)}"
+                )
+            values = values[ref.index]
     if ref.transpose:
         if values.ndim != 2:
             raise CheckpointError(
@@ -162,6 +174,8 @@ def load(checkpoint: Checkpoint, ref: TensorRef) -> NDArray[np.float64]:
                 f"for, its shape is {list(values.shape)}"
             )
         values = values[start:stop]
+    if ref.step != 1:
+        values = values[:: ref.step]
     return np.ascontiguousarray(values)
 
 

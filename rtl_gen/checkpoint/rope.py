@@ -32,17 +32,17 @@ def frequencies(
     CheckpointError
         If a setting is missing or out of range.
     """
-    settings = _settings(checkpoint)
-    base = setting.number(checkpoint, "rope_theta", 10000.0, within=settings)
+    found = settings(checkpoint)
+    base = setting.number(checkpoint, "rope_theta", 10000.0, within=found)
     plain = tuple(base ** (-2 * i / head_dim) for i in range(head_dim // 2))
-    kind = settings.get("rope_type", settings.get("type", "default"))
+    kind = found.get("rope_type", found.get("type", "default"))
     match kind:
         case "default":
             return plain, 1.0
         case "dynamic":
             # NTK scaling starts beyond max_position_embeddings, which a chip never reaches.
             original = setting.number(
-                checkpoint, "original_max_position_embeddings", float(context), within=settings
+                checkpoint, "original_max_position_embeddings", float(context), within=found
             )
             if original < context:
                 raise UnsupportedError(
@@ -53,12 +53,12 @@ def frequencies(
                 )
             return plain, 1.0
         case "linear":
-            factor = setting.number(checkpoint, "factor", within=settings)
+            factor = setting.number(checkpoint, "factor", within=found)
             return tuple(f / factor for f in plain), 1.0
         case "llama3":
-            return _llama3(checkpoint, settings, plain), 1.0
+            return _llama3(checkpoint, found, plain), 1.0
         case "yarn":
-            return _yarn(checkpoint, settings, plain, base, context)
+            return _yarn(checkpoint, found, plain, base, context)
         case _:
             raise UnsupportedError(
                 f"{checkpoint.config_file}: rope_type {shown(kind)} is not supported "
@@ -66,7 +66,7 @@ def frequencies(
             )
 
 
-def _settings(checkpoint: Checkpoint) -> dict[str, object]:
+def settings(checkpoint: Checkpoint) -> dict[str, object]:
     """``rope_parameters``, or the older ``rope_theta`` and ``rope_scaling``, in one mapping."""
     config = checkpoint.config
     merged: dict[str, object] = {"rope_theta": config.get("rope_theta")}

@@ -23,6 +23,7 @@ from rtl_gen.golden.max_pool import max_pool
 from rtl_gen.golden.mul import mul
 from rtl_gen.golden.norm import norm
 from rtl_gen.golden.rotary import rotary
+from rtl_gen.golden.router import gate, route
 from rtl_gen.golden.sample import initial_rng, sample
 from rtl_gen.ir import integer as ir
 
@@ -214,8 +215,10 @@ def evaluate(
                 padding,
                 out,
             )
-        case ir.Norm(gain, bias, eps, center, fraction, shift):
-            return norm(x, constant(gain), optional(bias), eps, center, fraction, shift, out)
+        case ir.Norm(gain, bias, eps, center, fraction, shift, groups):
+            return norm(
+                x, constant(gain), optional(bias), eps, center, fraction, shift, out, groups
+            )
         case ir.Rotary(heads, _, cos, sin, shift):
             return rotary(x, operands[1], constant(cos), constant(sin), heads, shift, out)
         case ir.Lookup(table):
@@ -228,8 +231,33 @@ def evaluate(
             return max_pool(x, kernel, stride)
         case ir.Reshape():
             return x.reshape(len(x), *node.value.shape)
+        case ir.Route(k, bias, groups, kept, best):
+            return route(x, k, optional(bias), groups, kept, best)
+        case ir.Gate(score, normalize):
+            return gate(x, operands[1], score, normalize, out)
+        case ir.ExpertMatVec():
+            return _expert_matvec(graph, node, node.op, x, operands[1][:, node.op.slot])
+        case ir.Weigh(scale, slot):
+            return mul(x, operands[1][:, slot, None], scale, out)
         case ir.Attention() | ir.Sample():
             raise TypeError(f"node {node.name}: {type(node.op).__name__} needs state")
+
+
+def _expert_matvec(
+    graph: ir.IntegerGraph,
+    node: ir.Node,
+    op: ir.ExpertMatVec,
+    x: NDArray[np.int64],
+    expert: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Every row of `x` times the matrix of its own expert."""
+    weight, multiplier = graph.constants[op.weight].data, graph.constants[op.multiplier].data
+    y = np.zeros((len(x), *node.value.shape), np.int64)
+    for e in np.unique(expert):
+        here = expert == e
+        bias = None if op.bias is None else graph.constants[op.bias].data[e]
+        y[here] = const_matvec(x[here], weight[e], bias, multiplier[e], op.shift, node.value.type)
+    return y
 
 
 def generate(

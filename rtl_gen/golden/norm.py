@@ -42,12 +42,13 @@ def norm(
     fraction: int,
     shift: int,
     out: IntType,
+    groups: int = 1,
 ) -> NDArray[np.int64]:
     """Root-mean-square norm, or layer norm if `center`, by a reciprocal square root table.
 
     Parameters
     ----------
-    x : int64, shape (batch, n)
+    x : int64, shape (batch, groups * n)
         At most 16 bits wide; n at most 2**14.
     gain : int64, shape (n,)
         i16.
@@ -62,15 +63,19 @@ def norm(
     shift : int
         At least 1.
     out : IntType
+    groups : int
+        Equal parts of x, each a vector of its own.
 
     Returns
     -------
-    int64, shape (batch, n)
+    int64, shape of `x`
 
     Notes
     -----
     `docs/ir.md`, "Norm".
     """
+    shape = x.shape
+    x = x.reshape(shape[0] * groups, -1)
     n = x.shape[1]
     total = x.sum(axis=1, keepdims=True) if center else np.zeros((len(x), 1), np.int64)
     q = n * (x * x).sum(axis=1, keepdims=True) - total**2 + eps
@@ -81,4 +86,4 @@ def norm(
     d = n * x - total
     t = round_shift(d * r, 15 + h - fraction)
     product = t * gain if bias is None else t * gain + bias
-    return saturate(round_shift(product, shift), out)
+    return saturate(round_shift(product, shift), out).reshape(shape)

@@ -53,7 +53,7 @@ class Conv2d:
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """RMSNorm or LayerNorm with integer gain (n,) and bias (n,)."""
+    """RMSNorm or LayerNorm of each of `groups` equal parts; integer gain and bias of a part."""
 
     gain: str
     bias: str | None
@@ -61,6 +61,7 @@ class Norm:
     center: bool
     fraction: int
     shift: int
+    groups: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,53 @@ class Sample:
     shift: int
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Indices (k,) of the largest scores, plus `bias` (experts,), of the `kept` best groups."""
+
+    k: int
+    bias: str | None = None
+    groups: int = 1
+    kept: int = 1
+    best: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Weights (k,) of the chosen scores: softmax (`score`), or the scores themselves (None).
+
+    `normalize` divides by the sum of the chosen ones; a softmax without it by the sum of all.
+    """
+
+    score: Dyadic | None
+    normalize: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertMatVec:
+    """`ConstMatVec` with the matrix of expert ``choice[slot]``.
+
+    weight (experts, n_out, n_in), bias (experts, n_out) or None, multiplier (experts, n_out).
+    """
+
+    weight: str
+    bias: str | None
+    multiplier: str
+    shift: int
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Weigh:
+    """Product of every element with element `slot` of the second value, requantized."""
+
+    scale: Dyadic
+    slot: int
+
+
 IntegerOp = (
     Embedding | ConstMatVec | Conv2d | Norm | Rotary | Attention | Lookup | Add | Mul | MaxPool2d
-    | Reshape | Sample
+    | Reshape | Sample | Route | Gate | ExpertMatVec | Weigh
 )  # fmt: skip
 
 

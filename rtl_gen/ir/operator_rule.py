@@ -11,7 +11,13 @@ from numpy import int64
 from numpy.typing import NDArray
 
 from rtl_gen.ir import integer as ir
-from rtl_gen.ir.range import attention_widths, norm_widths, normalized_bound, row_bounds
+from rtl_gen.ir.range import (
+    attention_widths,
+    gate_widths,
+    norm_widths,
+    normalized_bound,
+    row_bounds,
+)
 from rtl_gen.ir.types import Dyadic, IntType
 
 _I16, _U16 = IntType(16), IntType(16, signed=False)
@@ -148,17 +154,20 @@ def _norm(site: Site, op: ir.Norm) -> None:
     x = site.inputs[0]
     site.expect(len(x.shape) == 1, "a vector", f"shape {x.shape}")
     site.shape(x.shape)
+    whole = op.groups >= 1 and x.shape[0] % op.groups == 0
+    site.expect(whole, f"groups that divide {x.shape[0]} elements", op.groups)
+    part = (x.shape[0] // op.groups,)
     site.expect(1 <= op.eps < 1 << EPS_BITS, f"eps from 1 to 2**{EPS_BITS} - 1", op.eps)
     site.expect(0 <= op.fraction <= 15, "a fraction from 0 to 15", op.fraction)
-    bound = normalized_bound(x.shape[0], op.fraction)
+    bound = normalized_bound(part[0], op.fraction)
     site.expect(bound < 1 << 17, "a fraction that keeps t within 18 bits", op.fraction)
     site.shift(op.shift, least=1)
-    site.constant(op.gain, "gain", x.shape, _I16)
+    site.constant(op.gain, "gain", part, _I16)
     bias = None
     if op.bias is not None:
-        site.constant(op.bias, "bias", x.shape, None)
+        site.constant(op.bias, "bias", part, None)
         bias = site.graph.constants[op.bias]
-    widths = norm_widths(x.shape[0], x.type, op, site.graph.constants[op.gain], bias)
+    widths = norm_widths(part[0], x.type, op, site.graph.constants[op.gain], bias)
     for name in ("q", "product", "y"):
         site.work(getattr(widths, name).max, name)
 
@@ -245,6 +254,78 @@ def _sample(site: Site, op: ir.Sample) -> None:
     site.constant(op.noise, "noise", (1024,), _I16)
 
 
+def _route(site: Site, op: ir.Route) -> None:
+    shape = site.inputs[0].shape
+    site.expect(len(shape) == 1, "a vector of scores", f"shape {shape}")
+    experts = shape[0]
+    whole = op.groups >= 1 and experts % op.groups == 0
+    site.expect(whole, f"groups that divide {experts} experts", op.groups)
+    size = experts // op.groups
+    site.expect(1 <= op.kept <= op.groups, f"1 to {op.groups} kept groups", op.kept)
+    site.expect(op.best >= 1, "a sum of at least one best score", op.best)
+    site.expect(1 <= op.k <= op.kept * size, f"1 to {op.kept * size} chosen", op.k)
+    if op.bias is not None:
+        site.constant(op.bias, "bias", (experts,), _I16)
+    site.shape((op.k,))
+    type_ = site.node.value.type
+    holds = not type_.signed and type_.max >= experts - 1
+    site.expect(holds, f"an unsigned type that holds {experts - 1}", type_)
+
+
+def _choice(site: Site, experts: int) -> int:
+    """Check that the second operand is a choice among `experts`; its length."""
+    name = site.node.inputs[1]
+    made = next((node for node in site.graph.nodes if node.name == name), None)
+    if made is None or not isinstance(made.op, ir.Route):
+        raise ValueError(f"node {site.node.name}: expected a Route as its choice, found {name!r}")
+    (found,) = site.graph.value(made.inputs[0]).shape
+    site.expect(found == experts, f"a choice among {experts} experts", found)
+    return made.op.k
+
+
+def _gate(site: Site, op: ir.Gate) -> None:
+    scores = site.inputs[0]
+    k = _choice(site, prod(scores.shape))
+    site.shape((k,))
+    type_ = site.node.value.type
+    site.expect(not type_.signed and type_.width == 15, "a value of type u15", type_)
+    widths = gate_widths(op, scores.type, prod(scores.shape), k)
+    if op.score is not None:
+        site.dyadic(op.score, widths.below.max, "the scaled score")
+    else:
+        fits = not scores.type.signed and scores.type.width <= 15
+        site.expect(fits, "unsigned scores of at most 15 bits", scores.type)
+    site.work(widths.product.max, "the normalized score")
+
+
+def _expert_matvec(site: Site, op: ir.ExpertMatVec) -> None:
+    weight = site.constant(op.weight, "weight", None, _I16)
+    site.expect(weight.ndim == 3, "weight (experts, n_out, n_in)", weight.shape)
+    experts, rows, columns = weight.shape
+    site.shape((rows,))
+    found = prod(site.inputs[0].shape)
+    site.expect(found == columns, f"an input of {columns} elements", found)
+    k = _choice(site, experts)
+    site.expect(0 <= op.slot < k, f"a slot from 0 to {k - 1}", op.slot)
+    if op.bias is not None:
+        site.constant(op.bias, "bias", (experts, rows), None)
+    factors = site.constant(op.multiplier, "multiplier", (experts, rows), _U16)
+    site.expect(bool((factors >= 1).all()), "multipliers of at least 1", int(factors.min()))
+    site.shift(op.shift)
+    bounds = row_bounds(site.node, site.graph)
+    worst = max(int(a) * int(m) for a, m in zip(bounds, factors.reshape(-1), strict=True))
+    site.work(worst, "acc * multiplier")
+
+
+def _weigh(site: Site, op: ir.Weigh) -> None:
+    x, gates = site.inputs
+    site.shape(x.shape)
+    site.expect(len(gates.shape) == 1, "a vector of weights", f"shape {gates.shape}")
+    site.expect(0 <= op.slot < gates.shape[0], f"a slot below {gates.shape[0]}", op.slot)
+    largest = prod(max(-operand.type.min, operand.type.max) for operand in site.inputs)
+    site.dyadic(op.scale, largest, "x * gate * multiplier")
+
+
 RULES: dict[type[Any], tuple[int, Callable[[Site, Any], None]]] = {
     ir.Embedding: (1, _embedding),
     ir.ConstMatVec: (1, _const_matvec),
@@ -258,5 +339,9 @@ RULES: dict[type[Any], tuple[int, Callable[[Site, Any], None]]] = {
     ir.MaxPool2d: (1, _max_pool),
     ir.Reshape: (1, _reshape),
     ir.Sample: (1, _sample),
+    ir.Route: (1, _route),
+    ir.Gate: (2, _gate),
+    ir.ExpertMatVec: (2, _expert_matvec),
+    ir.Weigh: (2, _weigh),
 }
 """Number of operands and rule of every operator."""

@@ -18,6 +18,8 @@ from rtl_gen.ir.integer import (
     ConstMatVec,
     Conv2d,
     Embedding,
+    ExpertMatVec,
+    Gate,
     IntegerGraph,
     Node,
     Norm,
@@ -36,13 +38,13 @@ def row_bounds(node: Node, graph: IntegerGraph) -> NDArray[np.int64]:
     Parameters
     ----------
     node : Node
-        `Embedding`, `ConstMatVec` or `Conv2d`.
+        `Embedding`, `ConstMatVec`, `ExpertMatVec` or `Conv2d`.
     graph : IntegerGraph
         Gives the weights and the type of the input.
 
     Returns
     -------
-    int64, shape (rows,)
+    int64, shape (rows,), of all experts one after another
         ``sum_k |weight[row, k]| * max|x| + |bias[row]|``; for an embedding
         ``max_k |table[row, k]|``.
 
@@ -61,6 +63,12 @@ def row_bounds(node: Node, graph: IntegerGraph) -> NDArray[np.int64]:
             if node.op.bias is not None:
                 bound = bound + abs(graph.constants[node.op.bias].data)
             return np.asarray(bound, np.int64)
+        case ExpertMatVec():
+            weight = graph.constants[node.op.weight].data
+            bound = abs(weight).sum(axis=2) * magnitude(graph.value(node.inputs[0]).type)
+            if node.op.bias is not None:
+                bound = bound + abs(graph.constants[node.op.bias].data)
+            return np.asarray(bound.reshape(-1), np.int64)
     raise ValueError(f"node {node.name}: {type(node.op).__name__} has no weight rows")
 
 
@@ -70,7 +78,7 @@ def accumulator(node: Node, graph: IntegerGraph) -> IntType:
     Parameters
     ----------
     node : Node
-        `Embedding`, `ConstMatVec` or `Conv2d`.
+        `Embedding`, `ConstMatVec`, `ExpertMatVec` or `Conv2d`.
     graph : IntegerGraph
 
     Returns
@@ -174,6 +182,52 @@ def norm_widths(n: int, x: IntType, op: Norm, gain: Constant, bias: Constant | N
         product=symmetric(min(d * 65535, (t + 1) << (15 + h - op.fraction))),
         t=symmetric(t),
         y=symmetric(y),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GateWidths:
+    """Types of the intermediate values of a `Gate`, named as in ``docs/ir.md``.
+
+    Parameters
+    ----------
+    below, scaled : IntType
+        ``(max s) - s[i]`` and its product with the score's multiplier (softmax only).
+    p, total, product : IntType
+        p, L, and ``p * r`` with its rounding constant.
+    """
+
+    below: IntType
+    scaled: IntType
+    p: IntType
+    total: IntType
+    product: IntType
+
+
+def gate_widths(op: Gate, scores: IntType, experts: int, k: int) -> GateWidths:
+    """Types of the intermediate values of a `Gate`.
+
+    Parameters
+    ----------
+    op : Gate
+    scores : IntType
+        Of its input.
+    experts, k : int
+        Number of scores, and of chosen ones.
+
+    Returns
+    -------
+    GateWidths
+    """
+    below = scores.max - scores.min
+    p = scores.max if op.score is None else 1 << 15
+    total = p * (k if op.normalize else experts)
+    return GateWidths(
+        below=unsigned(below),
+        scaled=unsigned(below * (op.score.multiplier if op.score is not None else 1)),
+        p=unsigned(p),
+        total=unsigned(total),
+        product=unsigned(p * 65535 + (1 << total.bit_length())),
     )
 
 

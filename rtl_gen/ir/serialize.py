@@ -38,6 +38,10 @@ _OPERATORS: dict[str, type[Any]] = {
         ir.MaxPool2d,
         ir.Reshape,
         ir.Sample,
+        ir.Route,
+        ir.Gate,
+        ir.ExpertMatVec,
+        ir.Weigh,
     )
 }
 

@@ -13,6 +13,8 @@ from rtl_gen.quantize.network import Edge, Network
 
 Array = NDArray[np.float64]
 
+_PRODUCTS = (real.Linear, real.ExpertLinear)
+
 _QUERY_SHARE = 0.4
 """Exponent of the queries' range in a channel factor; 0.5 would give q and k the same range."""
 
@@ -62,35 +64,46 @@ def _scalable(network: Network, name: str, attention: str) -> str | None:
     return None
 
 
-def channel_factors(network: Network, name: str) -> Array | None:
+def channel_factors(network: Network, *names: str) -> Array | None:
     """Factors that give every channel of a matrix product's input about the same range.
+
+    Several names are the slots of one choice, which share their factors.
 
     They cost nothing: a Norm's gain, a Mul's second operand or the attention's values absorb them
     on one side, the columns of the weights on the other.
     """
+    if not all(_absorbed(network, name) for name in names):
+        return None
+    largest = np.max([abs(network.floats[name]).max(axis=0) for name in names], axis=0)
+    largest = _away_from_zero(largest)
+    return np.asarray(largest / np.exp(np.log(largest).mean()), np.float64)
+
+
+def _absorbed(network: Network, name: str) -> bool:
+    """Whether neighbours of a value can absorb factors of its channels."""
     node = network.producer(name)
     readers = network.readers(name)
     if node is None:
-        return None
-    x = network.floats[name]
+        return False
     if isinstance(node.op, real.Linear) and len(readers) == 1:
         # values of an attention whose result only matrix products read
         reader = readers[0]
         if not isinstance(reader.op, real.Attention) or reader.inputs[2] != name:
-            return None
+            return False
         if reader.inputs.count(name) > 1 or not _only_products(network, reader.name):
-            return None
+            return False
     elif isinstance(node.op, real.Mul):
         source = network.producer(node.inputs[1])
         alone = len(network.readers(node.inputs[1])) == 1 and node.inputs[0] != node.inputs[1]
-        if source is None or not isinstance(source.op, real.Linear) or not alone:
-            return None
+        if source is None or not isinstance(source.op, _PRODUCTS) or not alone:
+            return False
         if not _only_products(network, name):
-            return None
-    elif not isinstance(node.op, real.Norm) or not _only_products(network, name):
-        return None
-    largest = _away_from_zero(abs(x).max(axis=0))
-    return np.asarray(largest / np.exp(np.log(largest).mean()), np.float64)
+            return False
+    elif not isinstance(node.op, real.Norm) or node.op.groups > 1:
+        return False
+    else:
+        return _only_products(network, name)
+    return True
 
 
 def _away_from_zero(ranges: Array) -> Array:
@@ -101,7 +114,8 @@ def _away_from_zero(ranges: Array) -> Array:
 def _only_products(network: Network, name: str) -> bool:
     readers = network.readers(name)
     kept = name not in network.model.outputs.values()
-    return kept and bool(readers) and all(isinstance(node.op, real.Linear) for node in readers)
+    products = all(isinstance(r.op, _PRODUCTS) and r.inputs[0] == name for r in readers)
+    return kept and bool(readers) and products
 
 
 def importance(network: Network, name: str, channel: Array | None) -> Array:
@@ -111,4 +125,8 @@ def importance(network: Network, name: str, channel: Array | None) -> Array:
         if isinstance(node.op, real.Linear):
             weight = network.weights[node.op.weight] * (1.0 if channel is None else channel)
             total = total + (weight**2).sum(axis=0).reshape(total.shape)
+        elif isinstance(node.op, real.ExpertLinear):
+            for ref in node.op.weights:
+                weight = network.weights[ref] * (1.0 if channel is None else channel)
+                total = total + (weight**2).sum(axis=0) / len(node.op.weights)
     return total if total.any() else np.ones_like(total)

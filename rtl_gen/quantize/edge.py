@@ -6,7 +6,7 @@ reads the value (`docs/quantization.md`, "Widths").
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import floor, log2
 
@@ -19,7 +19,7 @@ from rtl_gen.ir.types import IntType
 from rtl_gen.quantize.calibrate import fitted, span
 from rtl_gen.quantize.channel import balanced, channel_factors, importance
 from rtl_gen.quantize.network import Edge, Network, is_relu
-from rtl_gen.reference.operators import activation
+from rtl_gen.reference.operators import activation, sigmoid
 
 Array = NDArray[np.float64]
 
@@ -74,13 +74,30 @@ def plan_edges(network: Network) -> dict[str, Edge]:
         if isinstance(node.op, real.Mul) and edges[node.name].channel is not None:
             scaled = node.inputs[1]
             edges[scaled] = _with_channel(network, scaled, edges[node.name].channel)
-    return edges
+    for members in classes:
+        # slots share their experts' matrices, so also what those were scaled for
+        widest = max((edges[name] for name in members), key=lambda edge: edge.scale)
+        edges.update(dict.fromkeys(members, widest))
+    return edges | {
+        node.name: _routing_edge(network, node)
+        for node in network.model.nodes
+        if isinstance(node.op, real.Route | real.Gate)
+    }
+
+
+def _routing_edge(network: Network, node: real.Node) -> Edge:
+    """Edge of a choice (indices) or of gates (14 fraction bits), the same for every model."""
+    if isinstance(node.op, real.Gate):
+        return Edge(IntType(15, signed=False), node.op.scale * 2.0**-14)
+    experts = network.floats[node.inputs[0]].shape[-1]
+    return Edge(IntType.holding(0, max(experts - 1, 1)), 1.0)
 
 
 def _classes(model: real.ModelGraph) -> list[tuple[str, ...]]:
     """Values that must have one scale, in order of definition."""
     parent = {item.name: item.name for item in model.inputs if item.kind == "frame"}
-    parent |= {node.name: node.name for node in model.nodes}
+    routing = {n.name for n in model.nodes if isinstance(n.op, real.Route | real.Gate)}
+    parent |= {node.name: node.name for node in model.nodes if node.name not in routing}
 
     def root(name: str) -> str:
         while parent[name] != name:
@@ -91,6 +108,16 @@ def _classes(model: real.ModelGraph) -> list[tuple[str, ...]]:
         joins = isinstance(node.op, real.Add | real.MaxPool2d | real.Reshape) or is_relu(node)
         for name in node.inputs if joins else ():
             parent[root(node.name)] = root(name)
+    first: dict[object, real.Node] = {}
+    for node in model.nodes:  # what the slots of a choice share: matrices, then their tables
+        if isinstance(node.op, real.ExpertLinear):
+            other = first.setdefault(node.op.weights, node)
+            parent[root(node.inputs[0])] = root(other.inputs[0])
+        elif isinstance(node.op, real.Activation) and not is_relu(node):
+            other = first.setdefault((node.op, root(node.inputs[0])), node)
+        else:
+            continue
+        parent[root(node.name)] = root(other.name)
     members: dict[str, list[str]] = {}
     for name in parent:
         members.setdefault(root(name), []).append(name)
@@ -153,9 +180,9 @@ def _free_edge(network: Network, members: tuple[str, ...]) -> Edge:
         return Edge(type_, fitted(x, type_), channel)
     if width >= 12:
         return Edge(type_, max(span(x, type_, _WIDE_MARGIN) for x in samples))
-    channel = channel_factors(network, members[0]) if len(members) == 1 else None
+    channel = channel_factors(network, *members)
     if channel is not None:
-        x = samples[0] / channel
+        x = np.concatenate(samples) / channel
         weight = importance(network, members[0], channel)
         return Edge(type_, fitted(x, type_, weight), channel)
     return Edge(type_, max(fitted(x, type_) for x in samples))
@@ -181,10 +208,12 @@ def _width(network: Network, members: tuple[str, ...]) -> tuple[int, str]:
                     wants["attention"] = network.recipe.attention_bits
                 case real.Activation() if not is_relu(node):
                     wants["lookup"] = LOOKUP_BITS
-                case real.Linear() | real.Conv2d():
+                case real.ExpertLinear() | real.Linear() | real.Conv2d():
                     width = network.recipe.activation_width(name)
                     wants["product"] = max(width, wants.get("product", 0))
-                case real.Mul() | real.Norm():
+                case real.Route(scores="sigmoid"):
+                    wants["lookup"] = LOOKUP_BITS
+                case real.Mul() | real.Norm() | real.Weigh():
                     wants["wide"] = 16
     strict = [key for key in ("attention", "lookup", "add") if key in wants]
     if len(strict) > 1:
@@ -217,9 +246,14 @@ def _lookup_scale(network: Network, members: tuple[str, ...], type_: IntType) ->
     scales = []
     for name in members:
         for node in network.readers(name):
+            function: Callable[[Array], Array] | None = None
             if isinstance(node.op, real.Activation):
-                kind = node.op.kind
+                op = node.op
+                function = partial(activation, kind=op.kind, alpha=op.alpha, limit=op.limit)
+            elif isinstance(node.op, real.Route):
+                function = sigmoid
+            if function is not None:
                 flat = network.floats[name].reshape(-1)
                 x = flat[:: -(-len(flat) // _LOOKUP_SAMPLES)][None]
-                scales.append(fitted(x, type_, function=partial(activation, kind=kind)))
+                scales.append(fitted(x, type_, function=function))
     return max(scales)

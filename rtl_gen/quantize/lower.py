@@ -25,9 +25,11 @@ from rtl_gen.quantize.calibrate import trace
 from rtl_gen.quantize.edge import guard_bits, plan_edges
 from rtl_gen.quantize.examples import Examples
 from rtl_gen.quantize.lowering import LARGEST_SHIFT, Lowering, dyadic
-from rtl_gen.quantize.network import Network, is_relu
+from rtl_gen.quantize.network import Edge, Network, is_relu
 from rtl_gen.quantize.product import conv2d, embedding, linear
 from rtl_gen.quantize.recipe import Recipe
+from rtl_gen.quantize.refusal import refuse
+from rtl_gen.quantize.routed import routed
 from rtl_gen.reference.operators import activation
 
 Array = NDArray[np.float64]
@@ -67,6 +69,7 @@ def quantize(
     QuantizationError
         If the model has an edge or a number that the integer operators cannot carry.
     """
+    refuse(model)
     values = trace(model, weights, calibration)
     counted = calibration.counted()
     if not counted.any():
@@ -102,6 +105,8 @@ def _start(lowering: Lowering, calibration: Examples) -> None:
                 value = ir.Value(edge.type, item.shape, edge.scale)
                 x = np.rint(calibration.inputs / edge.scale)
                 lowering.integers[item.name] = x.clip(edge.type.min, edge.type.max).astype(np.int64)
+            case "memory":
+                raise QuantizationError("the encoder's output has no integer form")
         lowering.inputs.append(ir.Input(item.name, item.kind, value))
 
 
@@ -148,6 +153,10 @@ def _lower(lowering: Lowering, node: real.Node) -> None:
             op = ir.MaxPool2d(kernel, stride)
         case real.Reshape():
             op = ir.Reshape()
+        case real.Route() | real.Gate() | real.ExpertLinear() | real.Weigh():
+            op = routed(lowering, node)
+        case _:
+            raise TypeError(f"node {node.name}: refuse() lets {type(node.op).__name__} through")
     lowering.node(node, op)
 
 
@@ -169,11 +178,11 @@ def _fuse_relu(lowering: Lowering, node: real.Node) -> None:
 
 
 def _norm(lowering: Lowering, node: real.Node, op: real.Norm) -> ir.Norm:
-    (n,) = node.shape
+    n = node.shape[0] // op.groups
     edge, source = lowering.edges[node.name], lowering.edges[node.inputs[0]]
     weights = lowering.network.weights
     gain = np.ones(n) if op.weight is None else weights[op.weight]
-    gain = gain / edge.steps()
+    gain = gain / _part_steps(node, edge, op.groups)
     fraction = 15
     while normalized_bound(n, fraction) >= 1 << (_T_BITS - 1):
         fraction -= 1
@@ -185,7 +194,9 @@ def _norm(lowering: Lowering, node: real.Node, op: real.Norm) -> ir.Norm:
     data = np.rint(gain * 2.0 ** (shift - fraction)).astype(np.int64)
     bias = None
     if op.bias is not None:
-        offset = np.rint(weights[op.bias] / edge.steps() * 2.0**shift).astype(np.int64)
+        offset = np.rint(weights[op.bias] / _part_steps(node, edge, op.groups) * 2.0**shift).astype(
+            np.int64
+        )
         type_ = IntType.holding(min(int(offset.min()), -1), max(int(offset.max()), 1))
         bias = lowering.constant(f"{node.name}.bias", type_, offset)
     eps = max(1, round(op.eps * (n / source.scale) ** 2))
@@ -202,7 +213,18 @@ def _norm(lowering: Lowering, node: real.Node, op: real.Norm) -> ir.Norm:
         center=op.center,
         fraction=fraction,
         shift=shift,
+        groups=op.groups,
     )
+
+
+def _part_steps(node: real.Node, edge: Edge, groups: int) -> Array | float:
+    """Real value of one step of a norm's output; parts that share a gain share their steps."""
+    if groups > 1 and edge.channel is not None:
+        raise QuantizationError(
+            f"node {node.name}: its {groups} groups share one gain, so its channels cannot have "
+            "factors of their own"
+        )
+    return edge.steps()
 
 
 def _rotary(lowering: Lowering, node: real.Node, op: real.Rotary) -> ir.Rotary:
@@ -235,5 +257,7 @@ def _attention(lowering: Lowering, node: real.Node, op: real.Attention) -> ir.At
 def _lookup(lowering: Lowering, node: real.Node, op: real.Activation) -> ir.Lookup:
     edge, source = lowering.edges[node.name], lowering.edges[node.inputs[0]]
     x = np.arange(source.type.min, source.type.max + 1).astype(np.float64) * source.scale
-    y = np.rint(activation(x, op.kind) / edge.scale).clip(edge.type.min, edge.type.max)
+    y = np.rint(activation(x, op.kind, op.alpha, op.limit) / edge.scale).clip(
+        edge.type.min, edge.type.max
+    )
     return ir.Lookup(lowering.constant(f"{node.name}.table", edge.type, y.astype(np.int64)))

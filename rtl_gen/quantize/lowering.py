@@ -61,7 +61,10 @@ class Lowering:
 
     def node(self, node: real.Node, op: ir.IntegerOp) -> None:
         """Add the integer node of `node` and compute its calibration values."""
-        edge = self.edges[node.name]
+        self.append(node, op, self.edges[node.name])
+
+    def append(self, node: real.Node, op: ir.IntegerOp, edge: Edge) -> None:
+        """Add a node whose value is carried as `edge` says and compute its calibration values."""
         inputs = tuple(self.names.get(name, name) for name in node.inputs)
         value = ir.Value(edge.type, node.shape, edge.scale)
         self.nodes.append(ir.Node(node.name, op, inputs, value))

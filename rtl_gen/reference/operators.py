@@ -41,36 +41,62 @@ def linear(x: Real, weight: Real, bias: Real | None) -> Real:
     return y if bias is None else y + bias
 
 
-def norm(x: Real, weight: Real | None, bias: Real | None, eps: float, *, center: bool) -> Real:
+def norm(
+    x: Real,
+    weight: Real | None,
+    bias: Real | None,
+    eps: float,
+    *,
+    center: bool,
+    groups: int = 1,
+) -> Real:
     """``(x - mean) / sqrt(variance + eps) * weight + bias``; mean is 0 unless `center`.
+
+    Each of the `groups` equal parts of x by itself; weight and bias have the size of a part.
 
     Notes
     -----
     Ba et al. 2016, "Layer Normalization"; Zhang and Sennrich 2019, "Root Mean Square Layer
     Normalization".
     """
+    parts = x.reshape(*x.shape[:-1], groups, -1)
     if center:
-        x = x - x.mean(-1, keepdims=True)
-    y: Real = x / np.sqrt((x * x).mean(-1, keepdims=True) + eps)
+        parts = parts - parts.mean(-1, keepdims=True)
+    y: Real = parts / np.sqrt((parts * parts).mean(-1, keepdims=True) + eps)
     if weight is not None:
         y = y * weight
-    return y if bias is None else y + bias
+    return (y if bias is None else y + bias).reshape(x.shape)
 
 
-def rotary(x: Real, position: Integers, heads: int, frequencies: Real, scale: float) -> Real:
-    """Rotate the halves of each head by ``position * frequencies`` radians, times `scale`.
+def rotary(
+    x: Real,
+    position: Integers,
+    heads: int,
+    frequencies: Real,
+    scale: float,
+    *,
+    first: int = 0,
+    interleaved: bool = False,
+) -> Real:
+    """Rotate pairs of each head's elements by ``position * frequencies`` radians, times `scale`.
 
-    x (..., heads * head_dim), position broadcastable to (...), frequencies (head_dim // 2,).
+    x (..., heads * head_dim), position broadcastable to (...), frequencies (pairs,). Elements
+    before `first` stay.
 
     Notes
     -----
-    Su et al. 2021, "RoFormer", in Hugging Face's order: element j is paired with j + head_dim / 2.
+    Su et al. 2021, "RoFormer", in Hugging Face's order: element j is paired with j + head_dim / 2;
+    `interleaved`: 2 j with 2 j + 1, the order of the paper.
     """
     angle = position[..., None, None] * frequencies
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    halves = x.reshape(*x.shape[:-1], heads, 2, -1)
-    a, b = halves[..., 0, :], halves[..., 1, :]
-    return np.stack([a * cos - b * sin, b * cos + a * sin], -2).reshape(x.shape)
+    head = x.reshape(*x.shape[:-1], heads, -1)
+    still, turned = head[..., :first], head[..., first:]
+    axis = -1 if interleaved else -2
+    pairs = turned.reshape(*turned.shape[:-1], *((-1, 2) if interleaved else (2, -1)))
+    a, b = np.moveaxis(pairs, axis, 0)
+    rotated = np.stack([a * cos - b * sin, b * cos + a * sin], axis).reshape(turned.shape)
+    return np.concatenate([still, rotated], -1).reshape(x.shape)
 
 
 def softmax(x: Real) -> Real:
@@ -81,22 +107,41 @@ def softmax(x: Real) -> Real:
     return y
 
 
-def attention(q: Real, keys: Real, values: Real, position: int, scale: float) -> Real:
-    """Causal grouped-query attention of a block of consecutive positions.
+def attention(
+    q: Real,
+    keys: Real,
+    values: Real,
+    position: int,
+    scale: float,
+    *,
+    window: int = 0,
+    sinks: Real | None = None,
+    bias: Real | None = None,
+    causal: bool = True,
+) -> Real:
+    """Grouped-query attention of a block of consecutive positions.
 
     Parameters
     ----------
     q : float64, shape (batch, time, heads, head_dim)
         Queries of positions ``position`` to ``position + time - 1``.
     keys, values : float64, shape (batch, position + time, kv_heads, head_dim)
-        Of all positions up to the last one.
+        Of all positions up to the last one; values may have another head_dim.
     position : int
     scale : float
         Factor on the scores.
+    window : int
+        Positions that a query sees, its own the last; 0 for all.
+    sinks : float64, shape (heads,), or None
+        Scores of a position without a value.
+    bias : float64, shape (heads, time, position + time), or None
+        Added to the scores.
+    causal : bool
+        Whether later positions are hidden.
 
     Returns
     -------
-    float64, shape (batch, time, heads, head_dim)
+    float64, shape (batch, time, heads, head_dim of the values)
 
     Notes
     -----
@@ -108,10 +153,57 @@ def attention(q: Real, keys: Real, values: Real, position: int, scale: float) ->
     group = heads // kv_heads
     grouped = q.reshape(batch, time, kv_heads, group, head_dim).transpose(0, 2, 3, 1, 4)
     scores = grouped @ keys.transpose(0, 2, 3, 1)[:, :, None] * scale
-    future = np.arange(length) > position + np.arange(time)[:, None]
-    weights = softmax(np.where(future, -np.inf, scores))
+    if bias is not None:
+        scores = scores + bias.reshape(kv_heads, group, time, length)
+    here, there = position + np.arange(time)[:, None], np.arange(length)
+    hidden = (there > here) if causal else np.zeros((time, length), np.bool_)
+    if window:
+        hidden = hidden | (there <= here - window)
+    scores = np.where(hidden, -np.inf, scores)
+    if sinks is not None:
+        sink = np.broadcast_to(sinks.reshape(kv_heads, group, 1, 1), (*scores.shape[:-1], 1))
+        scores = np.concatenate([scores, sink], -1)
+    weights = softmax(scores)[..., :length]
     mixed = weights @ values.transpose(0, 2, 1, 3)[:, :, None]
-    return mixed.transpose(0, 3, 1, 2, 4).reshape(q.shape)
+    return mixed.transpose(0, 3, 1, 2, 4).reshape(batch, time, heads, -1)
+
+
+def distance_bias(
+    table: Real, time: int, length: int, position: int, distance: int, *, causal: bool
+) -> Real:
+    """Scores by the distance of key and query, float64 (heads, time, length).
+
+    Parameters
+    ----------
+    table : float64, shape (buckets, heads)
+    time, length : int
+        Queries, from `position` on, and keys, from 0 on.
+    position, distance : int
+        The last bucket holds distances of `distance` and more.
+    causal : bool
+        If not, half of the buckets are for keys after the query.
+
+    Notes
+    -----
+    Raffel et al. 2020, "Exploring the Limits of Transfer Learning", section 2.1, as T5 computes
+    it: half of the buckets hold one distance each, the others grow logarithmically.
+    """
+    relative = np.arange(length) - (position + np.arange(time))[:, None]
+    buckets = len(table)
+    base = np.zeros(relative.shape, np.int64)
+    if causal:
+        far = np.maximum(-relative, 0)
+    else:
+        buckets //= 2
+        base = np.where(relative > 0, buckets, 0)
+        far = abs(relative)
+    exact = buckets // 2
+    # in float32 as the reference computes it: bucket edges depend on the rounding
+    ratio = np.log(np.maximum(far, 1).astype(np.float32) / np.float32(exact))
+    growth = ratio / np.float32(math.log(distance / exact)) * np.float32(buckets - exact)
+    large = np.minimum(exact + growth.astype(np.int64), buckets - 1)
+    bucket = base + np.where(far < exact, far, large)
+    return np.asarray(table[bucket].transpose(2, 0, 1), np.float64)
 
 
 def sigmoid(x: Real) -> Real:
@@ -119,8 +211,8 @@ def sigmoid(x: Real) -> Real:
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * x))
 
 
-def activation(x: Real, kind: ActivationKind) -> Real:
-    """Elementwise nonlinearity.
+def activation(x: Real, kind: ActivationKind, alpha: float = 0.0, limit: float = math.inf) -> Real:
+    """Elementwise nonlinearity; `alpha` and `limit` as `rtl_gen.ir.model.Activation` says.
 
     Notes
     -----
@@ -142,6 +234,11 @@ def activation(x: Real, kind: ActivationKind) -> Real:
             return sigmoid(x)
         case "tanh":
             return np.tanh(x)
+        case "clamp":
+            return np.clip(x, -limit, limit) + alpha
+        case "gated":
+            below = np.minimum(x, limit)
+            return below * sigmoid(alpha * below)
 
 
 def conv2d(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rtl_gen.checkpoint import setting
+from rtl_gen.checkpoint.decoder import check_tied
 from rtl_gen.checkpoint.draft import Draft
-from rtl_gen.checkpoint.importers.llama import check_tied
 from rtl_gen.checkpoint.reader import Checkpoint
 from rtl_gen.checkpoint.registry import architecture_of
 from rtl_gen.ir.model import (
