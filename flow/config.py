@@ -48,6 +48,27 @@ class Quantize:
 
 
 @dataclass(frozen=True, slots=True)
+class Trained:
+    """An adapter that calibration holds: a PEFT folder and the data it is meant for."""
+
+    name: str
+    path: str
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Adapter memory of the chip; see `rtl_gen.adapter.region.Regions`."""
+
+    tensors: tuple[str, ...]
+    rank: int
+    bits: int
+    hidden_bits: int
+    slots: int
+    trained: tuple[Trained, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Folding; `lanes` is None for the planner's choice. See `rtl_gen.plan.Plan`."""
 
@@ -86,6 +107,7 @@ class ModelConfig:
     tokenizer: str | Mapping[str, Any]
     data: Data
     quantize: Quantize
+    adapters: Adapters
     plan: Plan
     verify: Verify
     generate: Generate
@@ -148,6 +170,7 @@ def load_model(path: Path) -> ModelConfig:
         tokenizer=values["tokenizer"],
         data=_record(Data, values["data"]),
         quantize=_record(Quantize, values["quantize"]),
+        adapters=_adapters(values["adapters"]),
         plan=Plan(lanes=None if lanes == "auto" else lanes, elements=values["plan"]["elements"]),
         verify=_record(Verify, values["verify"]),
         generate=_record(Generate, values["generate"]),
@@ -235,6 +258,14 @@ def check(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
         raise ConfigError(f"{where}: {key}: {worst.message}{_description(worst)}")
     assert isinstance(filled, dict)  # the schemas describe objects
     return filled
+
+
+def _adapters(values: Mapping[str, Any]) -> Adapters:
+    trained = [
+        Trained(item["name"], item["path"], _record(Data, item["data"]))
+        for item in values["trained"]
+    ]
+    return _record(Adapters, {**values, "trained": trained})
 
 
 def _load(path: Path, name: str) -> dict[str, Any]:

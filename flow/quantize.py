@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flow import data, files, text
+from flow import adapters, data, files, text
 from flow.config import ModelConfig
-from rtl_gen import reference
-from rtl_gen.checkpoint import import_model, open_checkpoint
+from rtl_gen.adapter.pack import pack
 from rtl_gen.golden import interpreter, sample
 from rtl_gen.ir import serialize
 from rtl_gen.ir.integer import IntegerGraph, Sample
@@ -27,11 +26,10 @@ def run(model: ModelConfig, path: Path, folder: Path) -> None:
     CheckpointError, UnsupportedError, QuantizationError, ConfigError
         If the checkpoint, the recipe or the data cannot be used.
     """
-    checkpoint = open_checkpoint(path)
-    graph = import_model(checkpoint)
-    weights = reference.load_weights(graph, checkpoint)
-    tokenizer = text.load(model.tokenizer, path, graph.vocabulary) if graph.vocabulary else None
-    examples = data.load(model.data, graph, weights, checkpoint, tokenizer)
+    base = adapters.open_base(model, path)
+    examples = data.load(model.data, base.graph, base.weights, base.checkpoint, base.tokenizer)
+    known = adapters.all_trained(model, base)
+    graph, parts = adapters.with_regions(model, base, known)
     settings = model.quantize
     recipe = Recipe(
         weights=settings.weights,
@@ -39,14 +37,23 @@ def run(model: ModelConfig, path: Path, folder: Path) -> None:
         activations=settings.activations,
         attention_bits=settings.attention_bits,
         solver=settings.solver,  # type: ignore[arg-type]  # the schema allows only these
+        adapter_bits=model.adapters.bits,
+        adapter_hidden_bits=model.adapters.hidden_bits,
     )
-    integer = quantize(
-        graph, weights, recipe, examples.calibration, origin={"checkpoint": checkpoint.digest}
-    )
-    numbers = quality(graph, weights, integer, examples.evaluation)
-    routed = routing(graph, weights, integer, examples.evaluation)
+    origin = {"checkpoint": base.checkpoint.digest}
+    if model.adapters.tensors:
+        origin["adapter_slots"] = str(model.adapters.slots)
+    integer = quantize(graph, base.weights, recipe, examples.calibration, origin, parts)
+    numbers = quality(base.graph, base.weights, integer, examples.evaluation)
+    routed = routing(base.graph, base.weights, integer, examples.evaluation)
     if routed is not None:
         numbers["quality__routing__disagreement"] = routed.disagreement
+    adapted = {}
+    for item in known:
+        packed = pack(integer, item.adapter, item.data.calibration)
+        adapted[item.name] = adapters.measured(
+            base, integer, item.adapter, packed, item.data.evaluation
+        )
     files.write(folder / "graph.safetensors", serialize.to_bytes(integer))
     files.write_json(
         folder / "metrics.json",
@@ -54,11 +61,15 @@ def run(model: ModelConfig, path: Path, folder: Path) -> None:
             "quality": numbers,
             **({"routing": asdict(routed)} if routed is not None else {}),
             "data": examples.description,
-            "samples": samples(integer, model, tokenizer),
+            "samples": samples(integer, model, base.tokenizer),
+            **({"adapters": adapted} if adapted else {}),
         },
     )
     shown = ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
     print(f"  {model.name}: {shown}", file=sys.stderr)
+    for name, found in adapted.items():
+        shown = ", ".join(f"{key} {value:.4f}" for key, value in found.items())
+        print(f"  {model.name} with {name}: {shown}", file=sys.stderr)
 
 
 def samples(

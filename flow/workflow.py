@@ -24,9 +24,9 @@ LOCK = Path(".snakemake") / "intaglio.lock"
 # What each stage's numbers depend on beside its input files.
 _SOURCES = {
     "quantize": (
-        "rtl_gen/checkpoint", "rtl_gen/ir", "rtl_gen/quantize", "rtl_gen/passes",
+        "rtl_gen/checkpoint", "rtl_gen/adapter", "rtl_gen/ir", "rtl_gen/quantize", "rtl_gen/passes",
         "rtl_gen/reference", "rtl_gen/golden", "flow/data.py", "flow/arrays.py", "flow/text.py",
-        "flow/quantize.py",
+        "flow/quantize.py", "flow/adapters.py",
     ),
     "rtl": ("rtl_gen",),
     "verify": (
@@ -108,12 +108,15 @@ class Workflow:
         return digest.text({key: str(values[key]) for key in keys})
 
     def data(self, model: str) -> str:
-        """Digest of the data files that a model's configuration names."""
-        where = self.model(model).data.path
-        path = Path(where)
-        if not where or not path.exists():
-            return ""
-        return digest.tree(path, path.rglob("*")) if path.is_dir() else digest.file(path)
+        """Digest of the data files and adapters that a model's configuration names."""
+        found = self.model(model)
+        trained = found.adapters.trained
+        where = [path for item in trained for path in (item.path, item.data.path)]
+        return (
+            digest.text([_content(found.data.path), *map(_content, where)])
+            if where
+            else (_content(found.data.path))
+        )
 
     def pin_file(self, target: str) -> str:
         """Digest of the pin file of the target's board."""
@@ -168,6 +171,14 @@ def load(values: Mapping[str, Any]) -> Workflow:
         If it breaks its schema.
     """
     return Workflow(config.load_runs(values))
+
+
+def _content(where: str) -> str:
+    """Digest of a file or folder, "" if there is none."""
+    path = Path(where)
+    if not where or not path.exists():
+        return ""
+    return digest.tree(path, path.rglob("*")) if path.is_dir() else digest.file(path)
 
 
 def _version(tool: str) -> str:

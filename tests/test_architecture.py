@@ -17,7 +17,7 @@ LONGEST_FILE = 450
 # Files of these folders that are not a block: what several blocks share.
 SHARED = {"__init__", "interpreter"}
 # Operators that run on another operator's unit: the golden twin is there, the block is not.
-HOSTED = {"conv2d": "const_matvec"}
+HOSTED = {"conv2d": "const_matvec", "low_rank": "const_matvec"}
 
 
 def names(folder: str) -> set[str]:

@@ -14,6 +14,8 @@ from flow.arrays import check_frames, check_tokens, read_npz
 from flow.checkpoint import locate
 from flow.data import Weights
 from rtl_gen import reference
+from rtl_gen.adapter.apply import merge
+from rtl_gen.adapter.reader import load_adapter
 from rtl_gen.checkpoint import Checkpoint, import_model, open_checkpoint
 from rtl_gen.errors import ConfigError
 from rtl_gen.ir.model import ModelGraph
@@ -28,6 +30,7 @@ Prints one JSON object; exit status 0 if everything agrees, 1 if not, 2 if it ca
 examples:
   intaglio check models/names --reference reference.npz
   intaglio check models/names --reference reference.npz --tolerance 1e-6 | jq .max_abs_err
+  intaglio check base --adapter base/lora --reference base/lora/reference.npz   with a PEFT adapter
 """
 
 
@@ -51,6 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("checkpoint", metavar="CKPT", help="folder, .safetensors file or hub id")
     parser.add_argument("--reference", metavar="FILE", type=Path, required=True, help=".npz file")
     parser.add_argument(
+        "--adapter", metavar="DIR", type=Path, help="apply this PEFT LoRA adapter to the model"
+    )
+    parser.add_argument(
         "--tolerance",
         type=float,
         default=TOLERANCE,
@@ -64,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = open_checkpoint(locate(args.checkpoint))
     graph = import_model(checkpoint)
     weights = reference.load_weights(graph, checkpoint)
+    if args.adapter is not None:
+        graph, weights = merge(graph, weights, load_adapter(args.adapter, graph))
     arrays = read_npz(args.reference)
     inputs = model_inputs(graph, checkpoint, arrays, args.reference)
     found = reference.run(graph, weights, inputs)

@@ -13,7 +13,7 @@ rule quantize_model:
         checkpoint=of_model("checkpoint"),
     params:
         content=of_model("content"),
-        settings=of_model("settings", "tokenizer", "data", "quantize", "generate"),
+        settings=of_model("settings", "tokenizer", "data", "quantize", "adapters", "generate"),
         data=of_model("data"),
         sources=intaglio.sources("quantize"),
     message:

@@ -128,8 +128,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(
         path=path,
         config_file=config_file,
-        config=_read_json(config_file),
-        generation=_read_json(generation_file) if generation_file.is_file() else {},
+        config=read_json(config_file),
+        generation=read_json(generation_file) if generation_file.is_file() else {},
         entries={name: entries[name] for name in sorted(entries)},
     )
 
@@ -179,7 +179,14 @@ def load(checkpoint: Checkpoint, ref: TensorRef) -> NDArray[np.float64]:
     return np.ascontiguousarray(values)
 
 
-def _read_json(file: Path) -> dict[str, object]:
+def read_json(file: Path) -> dict[str, object]:
+    """JSON object in a config file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be read, is too large or is no JSON object.
+    """
     try:
         if file.stat().st_size > _JSON_LIMIT:
             raise CheckpointError(f"{file}: larger than {_JSON_LIMIT} bytes, so not a config file")
@@ -219,7 +226,7 @@ def _folder_entries(folder: Path) -> dict[str, Entry]:
 
 def _sharded_entries(folder: Path) -> dict[str, Entry]:
     index = folder / INDEX
-    weight_map = _read_json(index).get("weight_map")
+    weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index}: expected weight_map, tensor name to file name")
     for name, shard in weight_map.items():

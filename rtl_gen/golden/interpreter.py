@@ -19,6 +19,7 @@ from rtl_gen.golden.const_matvec import const_matvec
 from rtl_gen.golden.conv2d import conv2d
 from rtl_gen.golden.embedding import embedding
 from rtl_gen.golden.lookup import lookup
+from rtl_gen.golden.low_rank import low_rank
 from rtl_gen.golden.max_pool import max_pool
 from rtl_gen.golden.mul import mul
 from rtl_gen.golden.norm import norm
@@ -26,6 +27,7 @@ from rtl_gen.golden.rotary import rotary
 from rtl_gen.golden.router import gate, route
 from rtl_gen.golden.sample import initial_rng, sample
 from rtl_gen.ir import integer as ir
+from rtl_gen.ir.adapter import AdapterImage
 
 Values = dict[str, NDArray[np.int64]]
 
@@ -63,7 +65,10 @@ def initial_state(graph: ir.IntegerGraph, batch: int) -> State:
 
 
 def step(
-    graph: ir.IntegerGraph, inputs: Mapping[str, NDArray[np.int64]], state: State
+    graph: ir.IntegerGraph,
+    inputs: Mapping[str, NDArray[np.int64]],
+    state: State,
+    adapter: AdapterImage | None = None,
 ) -> tuple[Values, State]:
     """One step of a batch of sequences.
 
@@ -74,6 +79,8 @@ def step(
         Token inputs (batch,), frame inputs (batch, *shape). The position comes from `state`.
     state : State
         Used up: the returned state writes into its caches.
+    adapter : AdapterImage or None
+        Contents of the adapter memory; None for the base alone.
 
     Returns
     -------
@@ -101,11 +108,15 @@ def step(
             seen = slice(state.position + 1)
             values[node.name] = _attend(node, q, keys[:, seen], cache[:, seen])
         else:
-            values[node.name] = evaluate(graph, node, operands)
+            values[node.name] = evaluate(graph, node, operands, adapter)
     return values, State(state.position + 1, state.keys, state.values)
 
 
-def sequences(graph: ir.IntegerGraph, inputs: Mapping[str, NDArray[np.int64]]) -> Values:
+def sequences(
+    graph: ir.IntegerGraph,
+    inputs: Mapping[str, NDArray[np.int64]],
+    adapter: AdapterImage | None = None,
+) -> Values:
     """All steps of a batch of whole sequences, node by node; equal to repeated `step`.
 
     Parameters
@@ -113,6 +124,8 @@ def sequences(graph: ir.IntegerGraph, inputs: Mapping[str, NDArray[np.int64]]) -
     graph : IntegerGraph
     inputs : mapping of str to int64
         Token inputs (batch, steps), frame inputs (batch, steps, *shape).
+    adapter : AdapterImage or None
+        As in `step`.
 
     Returns
     -------
@@ -133,13 +146,17 @@ def sequences(graph: ir.IntegerGraph, inputs: Mapping[str, NDArray[np.int64]]) -
     for node in graph.nodes:
         if not isinstance(node.op, ir.Sample):
             values[node.name] = evaluate_sequences(
-                graph, node, [values[name] for name in node.inputs], steps
+                graph, node, [values[name] for name in node.inputs], steps, adapter
             )
     return {name: x.reshape(batch, steps, *x.shape[1:]) for name, x in values.items()}
 
 
 def evaluate_sequences(
-    graph: ir.IntegerGraph, node: ir.Node, operands: Sequence[NDArray[np.int64]], steps: int
+    graph: ir.IntegerGraph,
+    node: ir.Node,
+    operands: Sequence[NDArray[np.int64]],
+    steps: int,
+    adapter: AdapterImage | None = None,
 ) -> NDArray[np.int64]:
     """Value of `node` for whole sequences.
 
@@ -152,13 +169,15 @@ def evaluate_sequences(
     operands : sequence of int64, shape (batch * steps, *shape)
         Sequence by sequence, steps of a sequence in order.
     steps : int
+    adapter : AdapterImage or None
+        As in `step`.
 
     Returns
     -------
     int64, shape (batch * steps, *shape)
     """
     if not isinstance(node.op, ir.Attention):
-        return evaluate(graph, node, operands)
+        return evaluate(graph, node, operands, adapter)
     op = node.op
     q = operands[0].reshape(-1, steps, op.heads * op.head_dim)
     k, v = (x.reshape(-1, steps, op.kv_heads, op.head_dim) for x in operands[1:3])
@@ -167,7 +186,10 @@ def evaluate_sequences(
 
 
 def evaluate(
-    graph: ir.IntegerGraph, node: ir.Node, operands: Sequence[NDArray[np.int64]]
+    graph: ir.IntegerGraph,
+    node: ir.Node,
+    operands: Sequence[NDArray[np.int64]],
+    adapter: AdapterImage | None = None,
 ) -> NDArray[np.int64]:
     """Value of a node without state.
 
@@ -178,6 +200,8 @@ def evaluate(
     node : Node
         Any but `Attention` and `Sample`.
     operands : sequence of int64, shape (batch, *shape)
+    adapter : AdapterImage or None
+        As in `step`.
 
     Returns
     -------
@@ -204,6 +228,9 @@ def evaluate(
             return const_matvec(
                 x, constant(weight), optional(bias), constant(multiplier), shift, out
             )
+        case ir.LowRank():
+            factors = None if adapter is None else adapter.factors[node.name]
+            return low_rank(x, operands[1], factors, node.op, out)
         case ir.Conv2d(weight, bias, multiplier, shift, stride, padding):
             return conv2d(
                 x,
@@ -261,7 +288,13 @@ def _expert_matvec(
 
 
 def generate(
-    graph: ir.IntegerGraph, prompt: Sequence[int], *, beta: int, seed: int, limit: int = 0
+    graph: ir.IntegerGraph,
+    prompt: Sequence[int],
+    *,
+    beta: int,
+    seed: int,
+    limit: int = 0,
+    adapter: AdapterImage | None = None,
 ) -> Iterator[int]:
     """Tokens of one sequence, as `docs/ir.md` "A sequence" says.
 
@@ -276,6 +309,8 @@ def generate(
     seed : int
     limit : int
         Largest number of generated tokens, 0 for no limit.
+    adapter : AdapterImage or None
+        As in `step`.
 
     Yields
     ------
@@ -304,7 +339,8 @@ def generate(
     state = initial_state(graph, 1)
     generated = 0
     while state.position < graph.context:
-        values, state = step(graph, {token_input: np.array([pending.pop(0)])}, state)
+        given = {token_input: np.array([pending.pop(0)])}
+        values, state = step(graph, given, state, adapter)
         if pending:
             continue
         token, rng = sample(values[draw.inputs[0]][0], noise, draw.op.shift, beta, rng)

@@ -40,6 +40,27 @@ class ConstMatVec:
 
 
 @dataclass(frozen=True, slots=True)
+class LowRank:
+    """``y + b @ (a @ x)`` with `a` and `b` from adapter memory; inputs (x, y), value like `y`.
+
+    Parameters
+    ----------
+    rank : int
+        Rows of `a`, columns of `b`.
+    element, hidden : IntType
+        Of `a` and `b`; of ``a @ x``.
+    shift_a, shift_b : int
+        Right shifts of the two requantizations.
+    """
+
+    rank: int
+    element: IntType
+    hidden: IntType
+    shift_a: int
+    shift_b: int
+
+
+@dataclass(frozen=True, slots=True)
 class Conv2d:
     """Zero-padded 2-D convolution, then as `ConstMatVec`; weight (out_ch, in_ch, kh, kw)."""
 
@@ -172,18 +193,22 @@ class Weigh:
 
 
 IntegerOp = (
-    Embedding | ConstMatVec | Conv2d | Norm | Rotary | Attention | Lookup | Add | Mul | MaxPool2d
-    | Reshape | Sample | Route | Gate | ExpertMatVec | Weigh
+    Embedding | ConstMatVec | LowRank | Conv2d | Norm | Rotary | Attention | Lookup | Add | Mul
+    | MaxPool2d | Reshape | Sample | Route | Gate | ExpertMatVec | Weigh
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """Type of an edge. `scale` is the real value of one step, for people and reports only."""
+    """Type of an edge. `scale` is the real value of one step, which no arithmetic reads.
+
+    `channel` has factors on it per element (empty: all 1), kept where an adapter is packed for it.
+    """
 
     type: IntType
     shape: tuple[int, ...]
     scale: float = 1.0
+    channel: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

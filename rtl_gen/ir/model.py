@@ -56,6 +56,18 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class LowRank:
+    """``y + b @ (a @ x)``; inputs (x, y). An adapter region: without an adapter it is `y`.
+
+    `a` (rank, n_in) and `b` (n_out, rank) belong to an adapter, not to the checkpoint.
+    """
+
+    a: TensorRef
+    b: TensorRef
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Norm:
     """RMSNorm (`center` false) or LayerNorm (`center` true) over the vector.
 
@@ -302,8 +314,8 @@ class ExpertChoice:
 
 
 ModelOp = (
-    Embedding | Linear | Norm | Rotary | Attention | CrossAttention | Activation | Add | Mul
-    | Conv2d | MaxPool2d | Reshape | Gather | Route | Gate | Capacity | ExpertLinear | Weigh
+    Embedding | Linear | LowRank | Norm | Rotary | Attention | CrossAttention | Activation | Add
+    | Mul | Conv2d | MaxPool2d | Reshape | Gather | Route | Gate | Capacity | ExpertLinear | Weigh
     | ExpertChoice
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from rtl_gen.ir import integer as ir
 from rtl_gen.ir.range import (
     attention_widths,
     gate_widths,
+    low_rank_bounds,
     norm_widths,
     normalized_bound,
     row_bounds,
@@ -129,6 +130,20 @@ def _const_matvec(site: Site, op: ir.ConstMatVec) -> None:
     if op.bias is not None:
         site.constant(op.bias, "bias", (rows,), None)
     site.requantized(op.multiplier, op.shift, rows)
+
+
+def _low_rank(site: Site, op: ir.LowRank) -> None:
+    x, y = site.inputs
+    site.expect(len(y.shape) == 1, "a vector y", f"shape {y.shape}")
+    site.shape(y.shape)
+    site.same_numbers(y)
+    site.expect(op.rank >= 1, "a rank of at least 1", op.rank)
+    for name, type_ in (("element", op.element), ("hidden", op.hidden)):
+        fits = type_.signed and type_.width <= _I16.width
+        site.expect(fits, f"a signed {name} type of at most 16 bits", type_)
+    for shift, bound in zip((op.shift_a, op.shift_b), low_rank_bounds(op, x), strict=True):
+        site.shift(shift)
+        site.work(bound * _U16.max, "acc * multiplier")
 
 
 def _conv2d(site: Site, op: ir.Conv2d) -> None:
@@ -329,6 +344,7 @@ def _weigh(site: Site, op: ir.Weigh) -> None:
 RULES: dict[type[Any], tuple[int, Callable[[Site, Any], None]]] = {
     ir.Embedding: (1, _embedding),
     ir.ConstMatVec: (1, _const_matvec),
+    ir.LowRank: (2, _low_rank),
     ir.Conv2d: (1, _conv2d),
     ir.Norm: (1, _norm),
     ir.Rotary: (2, _rotary),

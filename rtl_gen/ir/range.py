@@ -7,7 +7,7 @@ for partial sums in any order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,10 @@ from rtl_gen.ir.integer import (
     ExpertMatVec,
     Gate,
     IntegerGraph,
+    LowRank,
     Node,
     Norm,
+    Value,
 )
 from rtl_gen.ir.types import IntType
 
@@ -92,6 +94,28 @@ def accumulator(node: Node, graph: IntegerGraph) -> IntType:
         If `node` has no accumulator of this kind.
     """
     return symmetric(int(row_bounds(node, graph).max()))
+
+
+def low_rank_bounds(op: LowRank, x: Value) -> tuple[int, int]:
+    """Largest absolute accumulators of ``a @ x`` and ``b @ t`` for any contents of the memory.
+
+    The bounds come from the types alone: an adapter image has no invalid contents.
+
+    Parameters
+    ----------
+    op : LowRank
+    x : Value
+        Its first input.
+
+    Returns
+    -------
+    int, int
+    """
+    element = magnitude(op.element)
+    return (
+        prod(x.shape) * element * magnitude(x.type),
+        op.rank * element * magnitude(op.hidden),
+    )
 
 
 def symmetric(bound: int) -> IntType:

@@ -8,6 +8,7 @@ header padded with spaces to a multiple of 8 bytes, tensor data.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ _OPERATORS: dict[str, type[Any]] = {
     for op in (
         ir.Embedding,
         ir.ConstMatVec,
+        ir.LowRank,
         ir.Conv2d,
         ir.Norm,
         ir.Rotary,
@@ -74,6 +76,11 @@ def to_bytes(graph: ir.IntegerGraph) -> bytes:
     text = _compact(header).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + bytes(body)
+
+
+def digest(graph: ir.IntegerGraph) -> str:
+    """SHA-256 of `to_bytes`, hexadecimal: what an adapter image is bound to."""
+    return hashlib.sha256(to_bytes(graph)).hexdigest()
 
 
 def save(graph: ir.IntegerGraph, path: Path) -> None:
@@ -175,12 +182,15 @@ def _describe(graph: ir.IntegerGraph) -> dict[str, Any]:
 
 def _describe_value(value: ir.Value) -> dict[str, Any]:
     # a float's repr is its shortest exact text, so the scale returns as the same float
-    return {"type": str(value.type), "shape": list(value.shape), "scale": value.scale}
+    found = {"type": str(value.type), "shape": list(value.shape), "scale": value.scale}
+    return found | ({"channel": list(value.channel)} if value.channel else {})
 
 
 def _describe_argument(argument: Any) -> Any:
     if isinstance(argument, Dyadic):
         return {"multiplier": argument.multiplier, "shift": argument.shift}
+    if isinstance(argument, IntType):
+        return {"type": str(argument)}
     return list(argument) if isinstance(argument, tuple) else argument
 
 
@@ -220,10 +230,15 @@ def _restore(
 
 
 def _restore_value(data: Mapping[str, Any]) -> ir.Value:
-    return ir.Value(IntType.parse(data["type"]), tuple(data["shape"]), data["scale"])
+    return ir.Value(
+        IntType.parse(data["type"]),
+        tuple(data["shape"]),
+        data["scale"],
+        tuple(data.get("channel", ())),
+    )
 
 
 def _restore_argument(argument: Any) -> Any:
     if isinstance(argument, dict):
-        return Dyadic(**argument)
+        return IntType.parse(argument["type"]) if "type" in argument else Dyadic(**argument)
     return tuple(argument) if isinstance(argument, list) else argument

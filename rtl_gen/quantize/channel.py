@@ -13,7 +13,6 @@ from rtl_gen.quantize.network import Edge, Network
 
 Array = NDArray[np.float64]
 
-_PRODUCTS = (real.Linear, real.ExpertLinear)
 
 _QUERY_SHARE = 0.4
 """Exponent of the queries' range in a channel factor; 0.5 would give q and k the same range."""
@@ -56,11 +55,10 @@ def _scalable(network: Network, name: str, attention: str) -> str | None:
     reads = [reader.name for reader in network.readers(name)]
     if node is None or reads != [attention]:
         return None
-    if isinstance(node.op, real.Linear):
+    if network.matrix(name) is not None:
         return "direct"
     if isinstance(node.op, real.Rotary) and len(network.readers(node.inputs[0])) == 1:
-        source = network.producer(node.inputs[0])
-        return "rotary" if source is not None and isinstance(source.op, real.Linear) else None
+        return "rotary" if network.matrix(node.inputs[0]) is not None else None
     return None
 
 
@@ -85,7 +83,7 @@ def _absorbed(network: Network, name: str) -> bool:
     readers = network.readers(name)
     if node is None:
         return False
-    if isinstance(node.op, real.Linear) and len(readers) == 1:
+    if network.matrix(name) is not None and len(readers) == 1:
         # values of an attention whose result only matrix products read
         reader = readers[0]
         if not isinstance(reader.op, real.Attention) or reader.inputs[2] != name:
@@ -93,9 +91,9 @@ def _absorbed(network: Network, name: str) -> bool:
         if reader.inputs.count(name) > 1 or not _only_products(network, reader.name):
             return False
     elif isinstance(node.op, real.Mul):
-        source = network.producer(node.inputs[1])
+        source = network.matrix(node.inputs[1])
         alone = len(network.readers(node.inputs[1])) == 1 and node.inputs[0] != node.inputs[1]
-        if source is None or not isinstance(source.op, _PRODUCTS) or not alone:
+        if source is None or not alone:
             return False
         if not _only_products(network, name):
             return False
@@ -114,8 +112,7 @@ def _away_from_zero(ranges: Array) -> Array:
 def _only_products(network: Network, name: str) -> bool:
     readers = network.readers(name)
     kept = name not in network.model.outputs.values()
-    products = all(isinstance(r.op, _PRODUCTS) and r.inputs[0] == name for r in readers)
-    return kept and bool(readers) and products
+    return kept and bool(readers) and all(network.multiplies(node, name) for node in readers)
 
 
 def importance(network: Network, name: str, channel: Array | None) -> Array:

@@ -74,6 +74,9 @@ def plan_edges(network: Network) -> dict[str, Edge]:
         if isinstance(node.op, real.Mul) and edges[node.name].channel is not None:
             scaled = node.inputs[1]
             edges[scaled] = _with_channel(network, scaled, edges[node.name].channel)
+    for node in reversed(network.model.nodes):
+        if isinstance(node.op, real.LowRank) and network.matrix(node.name) is not None:
+            edges[node.inputs[1]] = edges[node.name]
     for members in classes:
         # slots share their experts' matrices, so also what those were scaled for
         widest = max((edges[name] for name in members), key=lambda edge: edge.scale)
@@ -106,7 +109,8 @@ def _classes(model: real.ModelGraph) -> list[tuple[str, ...]]:
 
     for node in model.nodes:
         joins = isinstance(node.op, real.Add | real.MaxPool2d | real.Reshape) or is_relu(node)
-        for name in node.inputs if joins else ():
+        joined = node.inputs[1:] if isinstance(node.op, real.LowRank) else node.inputs
+        for name in joined if joins or isinstance(node.op, real.LowRank) else ():
             parent[root(node.name)] = root(name)
     first: dict[object, real.Node] = {}
     for node in model.nodes:  # what the slots of a choice share: matrices, then their tables
@@ -175,9 +179,10 @@ def _free_edge(network: Network, members: tuple[str, ...]) -> Edge:
     if reader == "lookup":
         return Edge(type_, _lookup_scale(network, members, type_))
     if reader == "attention":
-        channel = channel_factors(network, members[0]) if len(members) == 1 else None
-        x = samples[0] if channel is None else samples[0] / channel
-        return Edge(type_, fitted(x, type_), channel)
+        name = _alone(network, members)
+        channel = channel_factors(network, name) if name else None
+        x = np.concatenate(samples)
+        return Edge(type_, fitted(x if channel is None else x / channel, type_), channel)
     if width >= 12:
         return Edge(type_, max(span(x, type_, _WIDE_MARGIN) for x in samples))
     channel = channel_factors(network, *members)
@@ -208,7 +213,9 @@ def _width(network: Network, members: tuple[str, ...]) -> tuple[int, str]:
                     wants["attention"] = network.recipe.attention_bits
                 case real.Activation() if not is_relu(node):
                     wants["lookup"] = LOOKUP_BITS
-                case real.ExpertLinear() | real.Linear() | real.Conv2d():
+                case real.LowRank() if node.inputs[0] != name:
+                    pass
+                case real.ExpertLinear() | real.Linear() | real.LowRank() | real.Conv2d():
                     width = network.recipe.activation_width(name)
                     wants["product"] = max(width, wants.get("product", 0))
                 case real.Route(scores="sigmoid"):
@@ -229,6 +236,15 @@ def _width(network: Network, members: tuple[str, ...]) -> tuple[int, str]:
         if key in wants:
             return wants[key], key
     return 16, "output"
+
+
+def _alone(network: Network, members: tuple[str, ...]) -> str | None:
+    """The value of a class of one, or of a matrix product and the adapter region beside it."""
+    if len(members) == 1:
+        return members[0]
+    name = members[-1]
+    source = network.matrix(name)
+    return name if source is not None and set(members) == {source.name, name} else None
 
 
 def _adds(network: Network, name: str) -> bool:

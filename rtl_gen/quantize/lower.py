@@ -6,7 +6,7 @@ solved for the inputs that the chip will give it, not for those of the float mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import log2
 
 import numpy as np
@@ -26,7 +26,8 @@ from rtl_gen.quantize.edge import guard_bits, plan_edges
 from rtl_gen.quantize.examples import Examples
 from rtl_gen.quantize.lowering import LARGEST_SHIFT, Lowering, dyadic
 from rtl_gen.quantize.network import Edge, Network, is_relu
-from rtl_gen.quantize.product import conv2d, embedding, linear
+from rtl_gen.quantize.part import Part, joined, padded, rows
+from rtl_gen.quantize.product import conv2d, embedding, linear, low_rank
 from rtl_gen.quantize.recipe import Recipe
 from rtl_gen.quantize.refusal import refuse
 from rtl_gen.quantize.routed import routed
@@ -45,6 +46,7 @@ def quantize(
     recipe: Recipe,
     calibration: Examples,
     origin: Mapping[str, str],
+    adapters: Sequence[Part] = (),
 ) -> ir.IntegerGraph:
     """Lower a network to exact integers.
 
@@ -58,6 +60,8 @@ def quantize(
         Sequences no longer than the context; they choose ranges and guide the solver.
     origin : mapping of str to str
         Kept in the graph.
+    adapters : sequence of Part
+        Adapters that the ranges have to hold, too.
 
     Returns
     -------
@@ -70,13 +74,17 @@ def quantize(
         If the model has an edge or a number that the integer operators cannot carry.
     """
     refuse(model)
-    values = trace(model, weights, calibration)
+    parts = padded([Part(weights, calibration), *adapters])
+    traces = [trace(model, part.weights, part.examples) for part in parts]
+    values = {name: np.concatenate([found[name] for found in traces]) for name in traces[0]}
+    calibration = joined(parts)
     counted = calibration.counted()
     if not counted.any():
         raise QuantizationError("calibration: the mask leaves no step that counts")
     samples = {name: value[counted] for name, value in values.items()}
     network = Network(model, weights, recipe, samples)
     lowering = Lowering(network, plan_edges(network), counted, calibration.steps)
+    lowering.parts = [(r, p.weights) for r, p in zip(rows(parts), parts, strict=True)]
     _start(lowering, calibration)
     for node in model.nodes:
         _lower(lowering, node)
@@ -130,6 +138,9 @@ def _lower(lowering: Lowering, node: real.Node) -> None:
         _fuse_relu(lowering, node)
         return
     match node.op:
+        case real.LowRank():
+            low_rank(lowering, node, node.op)
+            return
         case real.Embedding(table):
             op: ir.IntegerOp = embedding(lowering, node, table)
         case real.Linear():

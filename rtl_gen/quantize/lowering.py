@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log2
 
@@ -37,6 +37,7 @@ class Lowering:
     constants: dict[str, ir.Constant] = field(default_factory=dict)
     integers: dict[str, Integers] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    parts: Sequence[tuple[slice, Mapping[real.TensorRef, Array]]] = ()
 
     def constant(self, name: str, type_: IntType, data: Integers) -> str:
         """Add a constant and return its name."""
@@ -59,6 +60,17 @@ class Lowering:
             origin=dict(origin),
         )
 
+    def value(self, name: str, shape: tuple[int, ...], edge: Edge | None = None) -> ir.Value:
+        """Type and scale of a value; its channel factors where an adapter region needs them."""
+        edge = edge or self.edges[name]
+        packed = any(
+            isinstance(node.op, real.LowRank) and name in (node.name, *node.inputs)
+            for node in self.network.model.nodes
+        )
+        if edge.channel is None or not packed:
+            return ir.Value(edge.type, shape, edge.scale)
+        return ir.Value(edge.type, shape, edge.scale, tuple(edge.channel.reshape(-1).tolist()))
+
     def node(self, node: real.Node, op: ir.IntegerOp) -> None:
         """Add the integer node of `node` and compute its calibration values."""
         self.append(node, op, self.edges[node.name])
@@ -66,8 +78,7 @@ class Lowering:
     def append(self, node: real.Node, op: ir.IntegerOp, edge: Edge) -> None:
         """Add a node whose value is carried as `edge` says and compute its calibration values."""
         inputs = tuple(self.names.get(name, name) for name in node.inputs)
-        value = ir.Value(edge.type, node.shape, edge.scale)
-        self.nodes.append(ir.Node(node.name, op, inputs, value))
+        self.nodes.append(ir.Node(node.name, op, inputs, self.value(node.name, node.shape, edge)))
         operands = [self.integers[name] for name in inputs]
         graph = self.graph({}, {})
         self.integers[node.name] = evaluate_sequences(graph, self.nodes[-1], operands, self.steps)

@@ -14,6 +14,9 @@ from rtl_gen.quantize.recipe import Recipe
 
 Array = NDArray[np.float64]
 
+PRODUCTS = (real.Linear, real.ExpertLinear)
+"""Operators that multiply their first input by a constant matrix."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -62,6 +65,20 @@ class Network:
     def producer(self, name: str) -> real.Node | None:
         """Node that defines `name`, None for an input."""
         return next((node for node in self.model.nodes if node.name == name), None)
+
+    def multiplies(self, node: real.Node, name: str) -> bool:
+        """Whether all that `node` does with `name` is to multiply it by a matrix."""
+        if isinstance(node.op, real.LowRank):
+            return node.inputs[0] == name != node.inputs[1]
+        return isinstance(node.op, PRODUCTS) and node.inputs[0] == name
+
+    def matrix(self, name: str) -> real.Node | None:
+        """Matrix product that defines `name`, directly or through the adapter region beside it."""
+        node = self.producer(name)
+        while node is not None and isinstance(node.op, real.LowRank):
+            alone = len(self.readers(node.inputs[1])) == 1
+            node = self.producer(node.inputs[1]) if alone else None
+        return node if node is not None and isinstance(node.op, PRODUCTS) else None
 
 
 def is_relu(node: real.Node) -> bool:

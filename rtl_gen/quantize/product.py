@@ -7,11 +7,13 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl_gen.golden import low_rank as golden
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import model as real
 from rtl_gen.ir.types import IntType
 from rtl_gen.quantize.lowering import U16, Lowering, multipliers
 from rtl_gen.quantize.matrix import Matrix, solve_matrix
+from rtl_gen.quantize.region import pack_region, region
 from rtl_gen.quantize.solver import nearest
 
 Array = NDArray[np.float64]
@@ -48,6 +50,29 @@ def linear(lowering: Lowering, node: real.Node, op: real.Linear) -> ir.ConstMatV
         _target(lowering, node),
     )
     return ir.ConstMatVec(*_requantized(lowering, node, matrix, edge.scale))
+
+
+def low_rank(lowering: Lowering, node: real.Node, op: real.LowRank) -> None:
+    """Add an adapter region; the calibration steps of an adapter get what its integers give."""
+    x, y = (lowering.names.get(name, name) for name in node.inputs)
+    shapes = {made.name: made.value.shape for made in lowering.nodes}
+    shapes |= {item.name: item.value.shape for item in lowering.inputs}
+    x_value, y_value = (lowering.value(name, shapes[name]) for name in (x, y))
+    recipe = lowering.network.recipe
+    element, hidden = IntType(recipe.adapter_bits), IntType(recipe.adapter_hidden_bits)
+    made = region(op.rank, element, hidden, x_value, y_value)
+    lowering.node(node, made)
+    result = lowering.integers[node.name].copy()  # without an adapter the value is y itself
+    lowering.integers[node.name] = result
+    for rows, weights in lowering.parts:
+        if op.a not in weights:
+            continue
+        operands = [lowering.integers[name][rows] for name in (x, y)]
+        samples = operands[0][lowering.counted[rows]].reshape(-1, weights[op.a].shape[1])
+        a, b = weights[op.a], weights[op.b]
+        factors = pack_region(made, x_value, y_value, samples, a, b)
+        out = lowering.nodes[-1].value.type
+        result[rows] = golden.low_rank(operands[0], operands[1], factors, made, out)
 
 
 def _target(lowering: Lowering, node: real.Node) -> Array:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rtl_gen import reference
 from rtl_gen.errors import QuantizationError
 from rtl_gen.golden import interpreter
+from rtl_gen.ir.adapter import AdapterImage
 from rtl_gen.ir.integer import IntegerGraph
 from rtl_gen.ir.model import ModelGraph, TensorRef
 from rtl_gen.quantize.examples import Examples
@@ -27,6 +28,7 @@ def quality(
     examples: Examples,
     *,
     limit: int = 20_000,
+    adapter: AdapterImage | None = None,
 ) -> dict[str, float]:
     """Metrics of the integer graph beside those of the float model.
 
@@ -41,6 +43,8 @@ def quality(
     limit : int
         Largest number of steps evaluated, padding included; whole examples from the first on, at
         least one.
+    adapter : AdapterImage or None
+        Contents of the adapter memory; `model` and `weights` are then the adapted ones.
 
     Returns
     -------
@@ -64,7 +68,8 @@ def quality(
     per_block = max(1, _BLOCK_STEPS // examples.steps)
     parts = []
     for start in range(0, min(count, len(examples.inputs)), per_block):
-        parts.append(_block(model, weights, graph, _rows(examples, start, per_block, count)))
+        rows = _rows(examples, start, per_block, count)
+        parts.append(_block(model, weights, graph, rows, adapter))
     kept = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     if not len(kept["kl"]):
         raise QuantizationError("quality: the mask leaves no step that counts")
@@ -101,11 +106,12 @@ def _block(
     weights: Mapping[TensorRef, Array],
     graph: IntegerGraph,
     examples: Examples,
+    adapter: AdapterImage | None,
 ) -> dict[str, Array]:
     """Per counted step: divergence, agreement, and losses and hits if there are targets."""
     counted = examples.counted()
     expected = _log_softmax(_float_logits(model, weights, examples)[counted])
-    found = _log_softmax(_integer_logits(graph, examples)[counted])
+    found = _log_softmax(_integer_logits(graph, examples, adapter)[counted])
     kept = {
         "kl": (np.exp(expected) * (expected - found)).sum(axis=1),
         "agree": (expected.argmax(axis=1) == found.argmax(axis=1)).astype(np.float64),
@@ -127,12 +133,12 @@ def _float_logits(
     return logits.reshape(-1, logits.shape[-1])
 
 
-def _integer_logits(graph: IntegerGraph, examples: Examples) -> Array:
+def _integer_logits(graph: IntegerGraph, examples: Examples, adapter: AdapterImage | None) -> Array:
     item = next(item for item in graph.inputs if item.kind != "position")
     x = examples.inputs
     if not examples.is_tokens:
         x = frame_integers(graph, np.asarray(x, np.float64))[:, None]
-    values = interpreter.sequences(graph, {item.name: np.asarray(x, np.int64)})
+    values = interpreter.sequences(graph, {item.name: np.asarray(x, np.int64)}, adapter)
     logits = values[graph.outputs["logits"]]
     scale = graph.value(graph.outputs["logits"]).scale
     return np.asarray(logits.reshape(-1, logits.shape[-1]) * scale, np.float64)

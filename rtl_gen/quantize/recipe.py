@@ -30,6 +30,8 @@ class Recipe:
         Width of queries, keys and values, 4 to 10. The chip's cache holds 8 by default.
     solver : "gptq" or "nearest"
         How weights become integers.
+    adapter_bits, adapter_hidden_bits : int
+        Width of the factors of an adapter, 2 to 8, and of the values between them, 4 to 12.
 
     Raises
     ------
@@ -42,6 +44,8 @@ class Recipe:
     activations: Mapping[str, int] = field(default_factory=dict)
     attention_bits: int = 8
     solver: Literal["gptq", "nearest"] = "gptq"
+    adapter_bits: int = 8
+    adapter_hidden_bits: int = 8
 
     def __post_init__(self) -> None:
         for pattern, name in self.weights.items():

@@ -99,6 +99,27 @@ def gptq(weight: Array, type_: IntType, moment: Array) -> Solution:
     return Solution(integers, scale)
 
 
+def best_integers(weight: Array, scale: Array, type_: IntType, moment: Array) -> NDArray[np.int64]:
+    """Integers for given scales that minimize the error of the outputs.
+
+    Parameters
+    ----------
+    weight : float64, shape (rows, n)
+    scale : float64, shape (rows,)
+        Positive.
+    type_ : IntType
+    moment : float64, shape (n, n)
+        As in `gptq`.
+
+    Returns
+    -------
+    int64, shape (rows, n)
+    """
+    factor = np.linalg.cholesky(np.linalg.inv(moment)).T
+    q = _feed_errors_forward(weight, scale, type_, factor)
+    return _descend(q, weight, scale, type_, moment).astype(np.int64)
+
+
 def _scales(weight: Array, type_: IntType, count: int) -> list[Array]:
     """Candidate scales, from the one that holds every weight downward."""
     largest = np.maximum(weight.max(axis=1) / type_.max, weight.min(axis=1) / type_.min)

@@ -22,6 +22,7 @@ from rtl_gen.ir.model import (
     Gate,
     Gather,
     Linear,
+    LowRank,
     MaxPool2d,
     ModelGraph,
     ModelOp,
@@ -291,6 +292,9 @@ def _evaluate(
     match node.op:
         case Linear(weight=weight, bias=bias):
             return operators.linear(x, weights[weight], weights[bias] if bias else None)
+        case LowRank(a=a, b=b):
+            y = values[node.inputs[1]]
+            return operators.low_rank(x, y, weights[a], weights[b]) if a in weights else y
         case Norm(weight=gain, bias=bias, eps=eps, center=center):
             return operators.norm(
                 x,

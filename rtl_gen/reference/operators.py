@@ -41,6 +41,11 @@ def linear(x: Real, weight: Real, bias: Real | None) -> Real:
     return y if bias is None else y + bias
 
 
+def low_rank(x: Real, y: Real, a: Real, b: Real) -> Real:
+    """``y + b @ (a @ x)``; x (..., n_in), y (..., n_out), a (rank, n_in), b (n_out, rank)."""
+    return y + linear(linear(x, a, None), b, None)
+
+
 def norm(
     x: Real,
     weight: Real | None,

@@ -1,0 +1,132 @@
+"""An adapter applied to the float network: merged into its weights, or beside them in regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_gen.adapter.reader import LoraAdapter, LoraPair
+from rtl_gen.errors import CheckpointError, UnsupportedError
+from rtl_gen.ir import model as real
+
+Array = NDArray[np.float64]
+Weights = Mapping[real.TensorRef, Array]
+
+
+def merge(
+    graph: real.ModelGraph, weights: Weights, adapter: LoraAdapter
+) -> tuple[real.ModelGraph, dict[real.TensorRef, Array]]:
+    """Network whose weights are ``weight + b @ a``; an adapter of any operator with weights.
+
+    Tensors that several nodes share (a tied embedding) change only where the adapter sits.
+
+    Parameters
+    ----------
+    graph : ModelGraph
+    weights : mapping of TensorRef to float64
+    adapter : LoraAdapter
+
+    Returns
+    -------
+    graph : ModelGraph
+        With references of their own for the adapted tensors.
+    weights : dict of TensorRef to float64
+
+    Raises
+    ------
+    CheckpointError
+        If an update has another shape than the tensor it belongs to.
+    """
+    merged = dict(weights)
+    nodes = []
+    for node in graph.nodes:
+        pair, op = adapter.pairs.get(node.name), node.op
+        if pair is None:
+            nodes.append(node)
+            continue
+        ref = real.TensorRef(f"{node.name}.merged")
+        if isinstance(op, real.Embedding):
+            merged[ref] = _sum(weights[op.table], pair.delta().T, node.name)
+            nodes.append(replace(node, op=replace(op, table=ref)))
+        elif isinstance(op, real.Linear | real.Conv2d):
+            merged[ref] = _sum(weights[op.weight], pair.delta(), node.name)
+            nodes.append(replace(node, op=replace(op, weight=ref)))
+        else:
+            raise TypeError(f"node {node.name} has no weight")
+    return replace(graph, nodes=tuple(nodes)), merged
+
+
+def _sum(weight: Array, delta: Array, node: str) -> Array:
+    if weight.shape != delta.shape:
+        raise CheckpointError(
+            f"node {node}: the adapter's update has shape {list(delta.shape)}, the base's tensor "
+            f"{list(weight.shape)}; the adapter belongs to another base"
+        )
+    return weight + delta
+
+
+def beside(
+    graph: real.ModelGraph, weights: Weights, adapter: LoraAdapter
+) -> dict[real.TensorRef, Array]:
+    """Weights of a network with adapter regions, the adapter's factors in them.
+
+    Parameters
+    ----------
+    graph : ModelGraph
+        From `rtl_gen.adapter.region.insert`.
+    weights : mapping of TensorRef to float64
+        Of the base.
+    adapter : LoraAdapter
+
+    Returns
+    -------
+    dict of TensorRef to float64
+        Factors are filled with zeros up to the rank of their region; a region that the adapter
+        leaves alone has zeros only.
+
+    Raises
+    ------
+    UnsupportedError
+        If the adapter changes a tensor without a region or has a higher rank than one.
+    """
+    regions = {node.name: node for node in graph.nodes if isinstance(node.op, real.LowRank)}
+    by_target = {name.removesuffix(SUFFIX): node for name, node in regions.items()}
+    homeless = sorted(set(adapter.pairs) - set(by_target))
+    if homeless:
+        raise UnsupportedError(
+            f"adapter {adapter.name}: it changes {', '.join(homeless[:4])}"
+            f"{', …' if len(homeless) > 4 else ''}, which have no adapter region "
+            f"(regions: {', '.join(list(by_target)[:4]) or 'none'}"
+            f"{', …' if len(by_target) > 4 else ''}); name them in the model's adapters.tensors "
+            "and build the chip again, or train an adapter of the others"
+        )
+    shapes = {item.name: item.shape for item in graph.inputs}
+    shapes |= {item.name: item.shape for item in graph.nodes}
+    found = dict(weights)
+    for target, node in by_target.items():
+        op = node.op
+        assert isinstance(op, real.LowRank)
+        n_in, n_out = int(np.prod(shapes[node.inputs[0]])), int(np.prod(node.shape))
+        a, b = np.zeros((op.rank, n_in)), np.zeros((n_out, op.rank))
+        pair = adapter.pairs.get(target)
+        if pair is not None:
+            _fit(pair, op.rank, target, adapter.name)
+            a[: pair.rank], b[:, : pair.rank] = pair.a, pair.b
+        found[op.a], found[op.b] = a, b
+    return found
+
+
+SUFFIX = ".adapted"
+"""A region's node is named like the node it adapts, with this behind."""
+
+
+def _fit(pair: LoraPair, rank: int, target: str, adapter: str) -> None:
+    if pair.rank > rank:
+        raise UnsupportedError(
+            f"adapter {adapter}: its update of {target} has rank {pair.rank}, the chip's region "
+            f"holds {rank}; raise adapters.rank of the model and build the chip again, or train "
+            f"an adapter of rank {rank}"
+        )

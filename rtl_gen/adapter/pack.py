@@ -1,0 +1,106 @@
+"""A trained adapter as the integers of a chip's adapter memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_gen.adapter.apply import SUFFIX
+from rtl_gen.adapter.reader import LoraAdapter, LoraPair
+from rtl_gen.errors import UnsupportedError
+from rtl_gen.golden import interpreter
+from rtl_gen.ir import integer as ir
+from rtl_gen.ir import serialize
+from rtl_gen.ir.adapter import AdapterImage, Factors, check, empty, regions
+from rtl_gen.quantize.examples import Examples
+from rtl_gen.quantize.quality import frame_integers
+from rtl_gen.quantize.region import pack_region
+
+Array = NDArray[np.float64]
+
+
+def pack(graph: ir.IntegerGraph, adapter: LoraAdapter, examples: Examples) -> AdapterImage:
+    """Quantize an adapter for a chip.
+
+    Parameters
+    ----------
+    graph : IntegerGraph
+        What the chip computes.
+    adapter : LoraAdapter
+    examples : Examples
+        Inputs the adapter is meant for; they choose the ranges of ``a @ x``.
+
+    Returns
+    -------
+    AdapterImage
+        Bound to `graph`.
+
+    Raises
+    ------
+    UnsupportedError
+        If the chip has no region for a tensor of the adapter, or none of its rank.
+    """
+    _check_fit(graph, adapter)
+    item = next(item for item in graph.inputs if item.kind != "position")
+    batch, steps = len(examples.inputs), examples.steps
+    if examples.is_tokens:
+        x = np.asarray(examples.inputs, np.int64).reshape(-1)
+    else:
+        x = frame_integers(graph, np.asarray(examples.inputs, np.float64))
+    values = {item.name: x}
+    values |= {
+        other.name: np.tile(np.arange(steps), batch)
+        for other in graph.inputs
+        if other.kind == "position"
+    }
+    counted = examples.counted()
+    found: dict[str, Factors] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, ir.Sample):
+            continue
+        operands = [values[name] for name in node.inputs]
+        if isinstance(node.op, ir.LowRank):
+            found[node.name] = _factors(graph, node, node.op, adapter.pairs, operands[0][counted])
+        image = AdapterImage(adapter.name, "", found)
+        values[node.name] = interpreter.evaluate_sequences(graph, node, operands, steps, image)
+    origin = {"adapter": adapter.digest, "rank": str(max(p.rank for p in adapter.pairs.values()))}
+    packed = AdapterImage(adapter.name, serialize.digest(graph), found, origin)
+    check(packed, graph)
+    return packed
+
+
+def _factors(
+    graph: ir.IntegerGraph,
+    node: ir.Node,
+    op: ir.LowRank,
+    pairs: Mapping[str, LoraPair],
+    x: NDArray[np.int64],
+) -> Factors:
+    pair = pairs.get(node.name.removesuffix(SUFFIX))
+    if pair is None:
+        return empty(graph, node, op)
+    x_value, y_value = (graph.value(name) for name in node.inputs)
+    a = np.zeros((op.rank, prod(x_value.shape)))
+    b = np.zeros((*node.value.shape, op.rank))
+    a[: pair.rank], b[:, : pair.rank] = pair.a, pair.b
+    return pack_region(op, x_value, y_value, x.reshape(len(x), -1), a, b)
+
+
+def _check_fit(graph: ir.IntegerGraph, adapter: LoraAdapter) -> None:
+    places = {node.name.removesuffix(SUFFIX): op for node, op in regions(graph)}
+    for target, pair in adapter.pairs.items():
+        if target not in places:
+            raise UnsupportedError(
+                f"adapter {adapter.name}: it changes {target}, which has no adapter region on this "
+                f"chip (regions: {', '.join(places) or 'none'}); name it in the model's "
+                "adapters.tensors and build the chip again, or train an adapter of the others"
+            )
+        if pair.rank > places[target].rank:
+            raise UnsupportedError(
+                f"adapter {adapter.name}: its update of {target} has rank {pair.rank}, the chip's "
+                f"region holds {places[target].rank}; raise adapters.rank of the model and build "
+                f"the chip again, or train an adapter of rank {places[target].rank}"
+            )
