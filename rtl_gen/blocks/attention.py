@@ -9,26 +9,27 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
-from rtl_gen.fabric.beat import beat, split
-from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, register, round_shift
-from rtl_gen.fabric.product import product
+from rtl_gen.fabric.attention_head import (
+    CACHE_LATENCY,
+    PROBABILITY_BITS,
+    WEIGHT_LATENCY,
+    AttentionHead,
+)
+from rtl_gen.fabric.beat import beat, cut, split
+from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
 from rtl_gen.fabric.ram import Ram
-from rtl_gen.ir.tables import EXP2_FRACTION_BITS, INDEX_BITS
-
-PROBABILITY_BITS = 16
-"""Width of an unnormalized probability; 2**15 at the maximum."""
-
-MAX_EXPONENT = 4095
+from rtl_gen.ir.tables import INDEX_BITS
 
 
 class Attention(wiring.Component):
     """Attention of all heads of one layer; golden model `rtl_gen.golden.attention`.
 
-    Keys and values arrive beat by beat on `k` and `v` and are kept one head vector a word.
-    Queries arrive on `q`; a head reads one position per cycle, once for the scores and once for
-    the weighted sum, on the same `head_dim` multipliers.
+    Keys and values arrive beat by beat on `k` and `v`. A cache word holds, for one position, the
+    head vectors that are read at once. Queries arrive on `q`; `parallel` heads read one position
+    per cycle, once for the scores and once for the weighted sum.
 
-    Cycles per head: ``2 * head_dim / elements + 2 * (position + 1) + 32`` about.
+    Cycles per `parallel` heads: ``2 * parallel * head_dim / elements + 2 * (position + 1) + 32``
+    about.
 
     Parameters
     ----------
@@ -40,39 +41,52 @@ class Attention(wiring.Component):
         Signed width of q, k and v, which use the low bits of their streams.
     elements : int
         Elements of a beat; divides `head_dim`.
+    parallel : int
+        Heads computed at once; see `cache_heads`.
 
     Members
     -------
     q, k, v : In streams of beats of signed(width)
     o : Out stream of beats of signed(width)
     start : In(1)
-        Pulse before the first element on any of the inputs.
-    attend : In(1)
-        The operation started reads queries (else it stores keys or values).
+        Pulse before the first query; scores begin when `go` is high too.
+    go : In(1)
+        Keys and values of this position are in.
+    store, store_base : In
+        Pulse before the first key or value; first cache word of its layer.
     position, cache_base : In
-        Current position; first cache word of the layer, ``layer * kv_heads * context``.
+        Current position; first cache word of the layer, see `layer_words`.
     score_multiplier, score_shift, shift, low, high : In
         As in ``docs/ir.md``; stable from `start` on.
+
+    Raises
+    ------
+    ValueError
+        If `parallel` heads do not share whole cache words.
     """
 
     def __init__(
         self, *, heads: int, kv_heads: int, head_dim: int, context: int, layers: int, width: int,
-        element_bits: int = 8, elements: int = 1, name: str = "attention",
+        element_bits: int = 8, elements: int = 1, parallel: int = 1, name: str = "attention",
     ) -> None:  # fmt: skip
         self.heads = heads
-        self.kv_heads = kv_heads
+        self.group = heads // kv_heads
         self.head_dim = head_dim
         self.context = context
         self.element_bits = element_bits
         self.elements = elements
+        self.parallel = parallel
         self.beats = head_dim // elements
-        self.words = layers * kv_heads * context
-        self.exp2 = rom.Rom("exp2", 1 << EXP2_FRACTION_BITS, PROBABILITY_BITS)
+        self.together = cache_heads(heads, kv_heads, parallel)
+        self.word_bits = self.together * head_dim * element_bits
+        self.words = layers * layer_words(heads, kv_heads, parallel, context)
         self.reciprocal = rom.Rom("reciprocal", 1 << INDEX_BITS, 16)
-        grow = (head_dim - 1).bit_length()
-        self.score_bits = 2 * self.element_bits + grow
-        self.sum_bits = PROBABILITY_BITS + context.bit_length()
-        self.acc_bits = self.sum_bits + self.element_bits
+        self.units = [
+            AttentionHead(
+                head_dim=head_dim, context=context, element_bits=element_bits, elements=elements
+            )
+            for _ in range(parallel)
+        ]
         super().__init__(
             {
                 "q": In(stream.Signature(beat(width, elements))),
@@ -80,7 +94,9 @@ class Attention(wiring.Component):
                 "v": In(stream.Signature(beat(width, elements))),
                 "o": Out(stream.Signature(beat(width, elements))),
                 "start": In(1),
-                "attend": In(1),
+                "go": In(1),
+                "store": In(1),
+                "store_base": In(range(max(2, self.words))),
                 "position": In(range(max(2, context))),
                 "cache_base": In(range(max(2, self.words))),
                 "score_multiplier": In(16),
@@ -92,132 +108,98 @@ class Attention(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """Build the caches, the shared multipliers and the controller."""
+        """Build the caches, the heads and the controller."""
         m = Module()
-        on = Const(1)
-        m.submodules.exp2 = self.exp2
         m.submodules.reciprocal = self.reciprocal
+        for j, unit in enumerate(self.units):
+            m.submodules[f"head{j}"] = unit
         k_word = self._cache(m, "k", self.k)
         v_word = self._cache(m, "v", self.v)
 
-        # Controller: collect a query, score every position, weigh every position, emit.
-        head = Signal(range(self.heads + 1))
-        in_group = Signal(range(max(2, self.heads // self.kv_heads)))
-        element = Signal(range(self.beats + 1))
+        # Controller: collect queries, score every position, weigh every position, emit.
+        rounds = self.heads // self.parallel
+        rounds_per_word = max(1, self.group // self.parallel)
+        number = Signal(range(rounds))
+        in_word = Signal(range(rounds_per_word))
+        element = Signal(range(self.beats))
+        receiver = Signal(self.parallel, init=1)
         index = Signal.like(self.position)
         base = Signal.like(self.cache_base)
-        issue, weigh, out_phase = Signal(), Signal(), Signal()
-        query = [
-            Signal(signed(self.element_bits), name=f"query{d}", reset_less=True)
-            for d in range(self.head_dim)
-        ]
-        scored, weighed, divided, emitted = Signal(), Signal(), Signal(), Signal()
-        clear = Signal()
-        idle = Signal()  # no result of the previous head is still on its way out
+        issue, weigh, out_phase, load, clear = (Signal() for _ in range(5))
+        divided, emitted = Signal(), Signal()
+        last_index = index == self.position
         with m.FSM(name="attention"):
-            with m.State("IDLE"), m.If(self.start & self.attend):
-                m.d.sync += [base.eq(self.cache_base), head.eq(0), in_group.eq(0), element.eq(0)]
+            with m.State("IDLE"), m.If(self.start):
+                m.d.sync += [base.eq(self.cache_base), number.eq(0), in_word.eq(0)]
+                m.d.sync += [element.eq(0), receiver.eq(1)]
                 m.next = "QUERY"
             with m.State("QUERY"):
-                m.d.comb += [self.q.ready.eq(1), clear.eq(1)]
-                with m.If(self.q.valid):
-                    following = [*query[self.elements :], *self._narrow(self.q)]
-                    m.d.sync += [a.eq(b) for a, b in zip(query, following, strict=True)]
+                m.d.comb += [self.q.ready.eq(1), clear.eq(1), load.eq(self.q.valid)]
+                m.d.sync += index.eq(0)
+                with m.If(load):
                     m.d.sync += element.eq(element + 1)
                     with m.If(element == self.beats - 1):
-                        m.d.sync += [element.eq(0), index.eq(0)]
-                        m.next = "SCORE"
+                        m.d.sync += [element.eq(0), receiver.eq(receiver << 1)]
+                        with m.If(receiver[-1]):
+                            m.d.sync += receiver.eq(1)
+                            m.next = "READY"
+            with m.State("READY"), m.If(self.go):
+                m.next = "SCORE"
             with m.State("SCORE"):
                 m.d.comb += issue.eq(1)
                 m.d.sync += index.eq(index + 1)
-                with m.If(index == self.position):
+                with m.If(last_index):
                     m.next = "SCORED"
-            with m.State("SCORED"), m.If(scored):
+            with m.State("SCORED"):
                 m.d.sync += index.eq(0)
-                m.next = "HOLD"
-            with m.State("HOLD"), m.If(idle):
-                m.next = "WEIGH"
+                with m.If(self.units[0].scored):
+                    m.next = "WEIGH"
             with m.State("WEIGH"):
                 m.d.comb += weigh.eq(1)
                 m.d.sync += index.eq(index + 1)
-                with m.If(index == self.position):
+                with m.If(last_index):
                     m.next = "WEIGHED"
-            with m.State("WEIGHED"), m.If(weighed):
-                m.next = "DIVIDE"
-            with m.State("DIVIDE"), m.If(divided):
+            with m.State("WEIGHED"), m.If(divided):
                 m.next = "EMIT"
             with m.State("EMIT"):
                 m.d.comb += out_phase.eq(1)
                 with m.If(emitted):
-                    m.d.sync += [element.eq(0), head.eq(head + 1)]
-                    with m.If(in_group == self.heads // self.kv_heads - 1):
-                        m.d.sync += [in_group.eq(0), base.eq(base + self.context)]
+                    m.d.sync += number.eq(number + 1)
+                    with m.If(in_word == rounds_per_word - 1):
+                        m.d.sync += [in_word.eq(0), base.eq(base + self.context)]
                     with m.Else():
-                        m.d.sync += in_group.eq(in_group + 1)
-                    with m.If(head == self.heads - 1):
+                        m.d.sync += in_word.eq(in_word + 1)
+                    m.next = "QUERY"
+                    with m.If(number == rounds - 1):
                         m.next = "IDLE"
-                    with m.Else():
-                        m.next = "QUERY"
-        last_index = index == self.position
 
-        # Scores: cache word (2 cycles), product, adder tree.
-        m.d.comb += k_word.addr.eq(base + index)
-        p = Signal(PROBABILITY_BITS, reset_less=True)
-        weighing = Signal()
-        products = self._products(m, query, p, weighing, k_word.data, v_word.data)
-        score, tree_latency = self._tree(m, products)
-        score_latency = 3 + tree_latency
-        score_valid = delay(m, on, issue, score_latency, reset=True)
-        m.d.comb += scored.eq(delay(m, on, issue & last_index, score_latency + 2, reset=True))
-
-        scores = m.submodules.scores = Ram(self.context, self.score_bits)
-        written = Signal.like(self.position)
-        best = Signal(signed(self.score_bits), reset_less=True)
-        m.d.comb += [scores.write.eq(score_valid), scores.write_data.eq(score)]
-        m.d.comb += scores.write_addr.eq(written)
-        with m.If(clear):
-            m.d.sync += written.eq(0)
-        with m.Elif(score_valid):
-            m.d.sync += written.eq(written + 1)
-            with m.If((written == 0) | (score > best)):
-                m.d.sync += best.eq(score)
-
-        # Probabilities: difference, scale, table, right shift.
-        m.d.comb += scores.addr.eq(index)
-        difference = Signal(self.score_bits + 1, reset_less=True)
-        m.d.sync += difference.eq(best - scores.data.as_signed())
-        scaled = multiply(m, on, difference, self.score_multiplier)
-        coarse = Signal.like(scaled, reset_less=True)
-        z = Signal(range(MAX_EXPONENT + 1), reset_less=True)
-        m.d.sync += coarse.eq(scaled >> Cat(Const(0, 3), self.score_shift[3:]))
-        fine = coarse >> self.score_shift[:3]
-        m.d.sync += z.eq(Mux(fine > MAX_EXPONENT, MAX_EXPONENT, fine))
-        m.d.comb += self.exp2.addr.eq(z[:EXP2_FRACTION_BITS])
-        halvings = delay(m, on, z[EXP2_FRACTION_BITS:], rom.LATENCY)
-        m.d.sync += p.eq(self.exp2.data >> halvings)
-        p_latency = 2 + MULTIPLY + 2 + rom.LATENCY + 1
-
-        # Values: the word meets p in the multipliers, so its address follows two cycles before.
+        # Values: the word meets its probability in the multipliers.
+        on = Const(1)
         v_index = Signal.like(self.position)
-        v_issue = delay(m, on, weigh, p_latency - 2 + 1, reset=True)
+        v_issue = delay(m, on, weigh, WEIGHT_LATENCY - CACHE_LATENCY, reset=True)
         with m.If(clear):
             m.d.sync += v_index.eq(0)
         with m.Elif(v_issue):
             m.d.sync += v_index.eq(v_index + 1)
-        m.d.comb += v_word.addr.eq(base + v_index)
-        p_valid = delay(m, on, weigh, p_latency, reset=True)
-        m.d.comb += weighing.eq(delay(m, on, p_valid, 1, reset=True) | p_valid)
-        accumulate = delay(m, on, p_valid, 2, reset=True)
-        total = Signal(self.sum_bits, reset_less=True)
-        with m.If(clear):
-            m.d.sync += total.eq(0)
-        with m.Elif(p_valid):
-            m.d.sync += total.eq(total + p)
-        m.d.comb += weighed.eq(delay(m, on, weigh & last_index, p_latency + 4, reset=True))
+        m.d.comb += [k_word.addr.eq(base + index), v_word.addr.eq(base + v_index)]
 
-        self._emit(
-            m, products, accumulate, clear, total, weighed, divided, out_phase, emitted, idle
-        )
+        vector = self.head_dim * self.element_bits
+        for j, unit in enumerate(self.units):
+            place = j * self.together // self.parallel
+            m.d.comb += [
+                unit.load.eq(load & receiver[j]),
+                unit.query.eq(Cat(*self._narrow(self.q))),
+                unit.clear.eq(clear),
+                unit.issue.eq(issue),
+                unit.weigh.eq(weigh),
+                unit.last.eq(last_index),
+                unit.index.eq(index),
+                unit.key.eq(k_word.data.word_select(place, vector)),
+                unit.value.eq(v_word.data.word_select(place, vector)),
+                unit.score_multiplier.eq(self.score_multiplier),
+                unit.score_shift.eq(self.score_shift),
+            ]
+        self._emit(m, divided, out_phase, emitted)
         return m
 
     def _narrow(self, i: Any) -> list[Value]:
@@ -226,10 +208,11 @@ class Attention(wiring.Component):
 
     def _cache(self, m: Module, name: str, i: Any) -> Ram:
         """Cache filled by stream `i`; returns the memory."""
-        cache = m.submodules[f"{name}_cache"] = Ram(self.words, self.head_dim * self.element_bits)
-        element = Signal(range(self.beats + 1), name=f"{name}_element")
+        cache = m.submodules[f"{name}_cache"] = Ram(self.words, self.word_bits)
+        beats = self.together * self.beats
+        element = Signal(range(beats), name=f"{name}_element")
         group = Signal.like(self.cache_base, name=f"{name}_group")
-        word = Signal(self.head_dim * self.element_bits, name=f"{name}_word", reset_less=True)
+        word = Signal(self.word_bits, name=f"{name}_word", reset_less=True)
         full = Signal(name=f"{name}_full")
         m.d.comb += [i.ready.eq(1), cache.write.eq(full), cache.write_data.eq(word)]
         m.d.comb += cache.write_addr.eq(group + self.position)
@@ -238,95 +221,90 @@ class Attention(wiring.Component):
             m.d.sync += group.eq(group + self.context)
         with m.If(i.valid):
             m.d.sync += word.eq(Cat(word, *self._narrow(i))[self.elements * self.element_bits :])
-            m.d.sync += element.eq(Mux(element == self.beats - 1, 0, element + 1))
-            m.d.sync += full.eq(element == self.beats - 1)
-        with m.If(self.start):
-            m.d.sync += [element.eq(0), group.eq(self.cache_base)]
+            m.d.sync += element.eq(Mux(element == beats - 1, 0, element + 1))
+            m.d.sync += full.eq(element == beats - 1)
+        with m.If(self.store):
+            m.d.sync += [element.eq(0), group.eq(self.store_base)]
         return cache
 
-    def _products(
-        self, m: Module, query: list[Signal], p: Signal, weighing: Signal, k: Value, v: Value
-    ) -> list[Signal]:
-        """One product per element: query by key, or probability by value."""
-        products = []
-        for d, q in enumerate(query):
-            left = Signal(signed(PROBABILITY_BITS + 1), name=f"left{d}", reset_less=True)
-            right = Signal(signed(self.element_bits), name=f"right{d}", reset_less=True)
-            exact = Signal(signed(len(left) + len(right)), name=f"exact{d}")
-            m.submodules[f"lane{d}"] = product(left, right, exact)
-            m.d.sync += [
-                left.eq(Mux(weighing, p, q)),
-                right.eq(Mux(weighing, v, k).word_select(d, self.element_bits)),
-            ]
-            products.append(register(m, Const(1), exact))
-        return products
-
-    def _tree(self, m: Module, products: list[Signal]) -> tuple[Signal, int]:
-        """Balanced sum, a register after every second level."""
-        terms: list[Value] = [p[: 2 * self.element_bits].as_signed() for p in products]
-        level = latency = 0
-        while len(terms) > 1:
-            pairs = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)]
-            terms = pairs + terms[len(terms) & ~1 :]
-            level += 1
-            if level % 2 == 0 or len(terms) == 1:
-                terms = [delay(m, Const(1), term, 1) for term in terms]
-                latency += 1
-        score = Signal(signed(self.score_bits))
-        m.d.comb += score.eq(terms[0])
-        return score, latency
-
-    def _emit(
-        self, m: Module, products: list[Signal], accumulate: Value, clear: Value, total: Signal,
-        weighed: Value, divided: Signal, out_phase: Signal, emitted: Signal, idle: Signal,
-    ) -> None:  # fmt: skip
-        """Accumulate the weighted values, then divide them by the sum of probabilities."""
-        on = Const(1)
+    def _emit(self, m: Module, divided: Signal, out_phase: Signal, emitted: Signal) -> None:
+        """Divide the weighted sums by the sums of probabilities, beat by beat, head by head."""
         en = ~self.o.valid | self.o.ready
-        left = Signal(range(self.beats + 1))
-        pending = Signal(range(self.beats + 1))
+        beats = self.parallel * self.beats
+        left = Signal(range(beats + 1))
+        place = Signal(range(self.beats))
         shift_out = out_phase & en & (left != 0)
-        accumulators = [
-            Signal(signed(self.acc_bits), name=f"sum{d}", reset_less=True)
-            for d in range(self.head_dim)
-        ]
-        for d, acc in enumerate(accumulators):
-            following = accumulators[(d + self.elements) % self.head_dim]
-            with m.If(clear):
-                m.d.sync += acc.eq(0)
-            with m.Elif(accumulate):
-                m.d.sync += acc.eq(acc + products[d])
-            with m.Elif(shift_out):
-                m.d.sync += acc.eq(following)
+        next_head = place == self.beats - 1
+        weighed = self.units[0].weighed
 
-        # total has 16 + excess bits; shift it down to 16 one bit a cycle.
-        excess = Signal(range(self.sum_bits - PROBABILITY_BITS + 1), reset_less=True)
-        normal = Signal.like(total, reset_less=True)
-        reducing = Signal()
-        over = normal[PROBABILITY_BITS:] != 0
+        # Sums wait in one long shift register, so that the heads can go on.
+        sums = Cat(*(unit.sums for unit in self.units))
+        waiting = Signal(len(sums), reset_less=True)
+        step = len(sums) // beats
         with m.If(weighed):
-            m.d.sync += [normal.eq(total), excess.eq(0), reducing.eq(1), left.eq(self.beats)]
-        with m.Elif(reducing):
-            m.d.sync += reducing.eq(over)
-            with m.If(over):
-                m.d.sync += [normal.eq(normal >> 1), excess.eq(excess + 1)]
-        m.d.comb += self.reciprocal.addr.eq(
-            normal[PROBABILITY_BITS - INDEX_BITS : PROBABILITY_BITS]
-        )
-        m.d.comb += divided.eq(delay(m, on, reducing & ~over, rom.LATENCY, reset=True))
+            m.d.sync += [waiting.eq(sums), place.eq(0), left.eq(beats)]
+        with m.Elif(shift_out):
+            m.d.sync += [waiting.eq(waiting >> step), left.eq(left - 1)]
+            m.d.sync += place.eq(Mux(next_head, 0, place + 1))
 
-        with m.If(shift_out):
-            m.d.sync += left.eq(left - 1)
-        for acc, o in zip(accumulators, split(self.o.payload, self.elements), strict=False):
+        # A total has 16 + excess bits; all are shifted down to 16 at once, one bit a cycle.
+        total_bits = self.units[0].sum_bits
+        normals = [Signal(total_bits, name=f"normal{j}") for j in range(self.parallel)]
+        excesses = [
+            Signal(range(total_bits - PROBABILITY_BITS + 1), name=f"excess{j}")
+            for j in range(self.parallel)
+        ]
+        over = [normal[PROBABILITY_BITS:] != 0 for normal in normals]
+        reducing = Signal()
+        with m.If(weighed):
+            m.d.sync += reducing.eq(1)
+        with m.Elif(reducing & ~Cat(*over).any()):
+            m.d.sync += reducing.eq(0)
+            m.d.comb += divided.eq(1)
+        for j, (normal, excess) in enumerate(zip(normals, excesses, strict=True)):
+            following = (j + 1) % self.parallel
+            with m.If(weighed):
+                m.d.sync += [normal.eq(self.units[j].total), excess.eq(0)]
+            with m.Elif(reducing & over[j]):
+                m.d.sync += [normal.eq(normal >> 1), excess.eq(excess + 1)]
+            with m.Elif(shift_out & next_head):
+                m.d.sync += [normal.eq(normals[following]), excess.eq(excesses[following])]
+
+        m.d.comb += [
+            self.reciprocal.addr.eq(normals[0][PROBABILITY_BITS - INDEX_BITS : PROBABILITY_BITS]),
+            self.reciprocal.en.eq(en),
+        ]
+        sums_now = cut(waiting[:step], signed(self.units[0].acc_bits), self.elements)
+        for total, o in zip(sums_now, split(self.o.payload, self.elements), strict=True):
             narrow = Signal(signed(PROBABILITY_BITS + self.element_bits + 1), reset_less=True)
             with m.If(en):
-                m.d.sync += narrow.eq(acc >> excess)
-            quotient = multiply(m, en, narrow, self.reciprocal.data)
+                m.d.sync += narrow.eq(total >> excesses[0])
+            aligned = delay(m, en, narrow, rom.LATENCY - 1)
+            quotient = multiply(m, en, aligned, self.reciprocal.data)
             m.d.comb += o.eq(round_shift(m, en, quotient, self.shift, self.low, self.high))
-        latency = 1 + MULTIPLY + ROUND_SHIFT
+        latency = rom.LATENCY + MULTIPLY + ROUND_SHIFT
         m.d.comb += [
             self.o.valid.eq(delay(m, en, shift_out, latency, reset=True)),
             emitted.eq(out_phase & (left == 0)),
-            idle.eq(pending == 0),
         ]
-        m.d.sync += pending.eq(pending + shift_out - (self.o.valid & self.o.ready))
+
+
+def cache_heads(heads: int, kv_heads: int, parallel: int) -> int:
+    """Key heads in one cache word when `parallel` heads are computed at once.
+
+    Raises
+    ------
+    ValueError
+        If some of them would need only part of a word.
+    """
+    group = heads // kv_heads
+    if heads % parallel or (parallel % group and group % parallel):
+        raise ValueError(
+            f"{parallel} heads at once of {heads} heads with {kv_heads} key heads: not whole groups"
+        )
+    return max(1, parallel // group)
+
+
+def layer_words(heads: int, kv_heads: int, parallel: int, context: int) -> int:
+    """Cache words of one layer."""
+    return kv_heads // cache_heads(heads, kv_heads, parallel) * context

@@ -92,6 +92,8 @@ class Bench:
         Read outputs as two's complement; those of several elements always are.
     elements : int
         Elements of a beat, on every stream: they are sent and compared one by one.
+    out_elements : int, optional
+        Elements of a beat of the output, if it has another shape.
     """
 
     def __init__(
@@ -103,9 +105,11 @@ class Bench:
         *,
         signed: bool = True,
         elements: int = 1,
+        out_elements: int | None = None,
     ) -> None:
         self.dut = dut
         self.elements = elements
+        self.out_elements = elements if out_elements is None else out_elements
         self.rng = np.random.default_rng(seed())
         # Single pauses on the inputs, long stalls on the output: a full pipeline has to hold.
         self.sources = {
@@ -113,7 +117,7 @@ class Bench:
             for name in inputs
         }
         stalls = bursts(self.rng, 6) if stall == "ragged" else pauses(self.rng, 0.0)
-        self.sink = StreamSink(dut, "o", stalls, signed=signed and elements == 1)
+        self.sink = StreamSink(dut, "o", stalls, signed=signed and self.out_elements == 1)
 
     def _send(self, inputs: Mapping[str, Iterable[int]]) -> None:
         for name, values in inputs.items():
@@ -121,22 +125,22 @@ class Bench:
             source.send(pack(values, len(source.payload) // self.elements, self.elements))
 
     def _elements(self, payloads: list[int]) -> list[int]:
-        if self.elements == 1:
+        if self.out_elements == 1:
             return payloads
-        return unpack(payloads, len(self.sink.payload) // self.elements, self.elements)
+        return unpack(payloads, len(self.sink.payload) // self.out_elements, self.out_elements)
 
     async def reset(self, **ports: int) -> None:
         """Set `ports`, reset the block and start the agents."""
         configure(self.dut, ports)
         await start(self.dut, *self.sources.values(), self.sink)
 
-    async def begin(self, **ports: int) -> None:
-        """Set `ports`, wait a cycle for address registers behind them, pulse ``start``."""
+    async def begin(self, pulse: str = "start", **ports: int) -> None:
+        """Set `ports`, wait a cycle for address registers behind them, raise `pulse` for one."""
         configure(self.dut, ports)
         await RisingEdge(self.dut.clk)
-        self.dut.start.value = 1
+        getattr(self.dut, pulse).value = 1
         await RisingEdge(self.dut.clk)
-        self.dut.start.value = 0
+        getattr(self.dut, pulse).value = 0
 
     async def drained(self) -> None:
         """Wait until the block has taken everything sent, and a few cycles more."""
@@ -171,7 +175,7 @@ class Bench:
         wanted = [int(x) for x in expected]
         try:
             payloads = await self.sink.receive(
-                len(wanted) // self.elements, timeout_cycles=PATIENCE_CYCLES
+                len(wanted) // self.out_elements, timeout_cycles=PATIENCE_CYCLES
             )
         except SimTimeoutError:
             raise AssertionError(

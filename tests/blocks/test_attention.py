@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rtl_gen.blocks.attention import Attention
+from rtl_gen.blocks.attention import Attention, cache_heads, layer_words
 from rtl_gen.fabric import rom
 from rtl_gen.golden.attention import attention
 from rtl_gen.ir import tables
@@ -87,14 +87,16 @@ def test_golden_query_heads_share_key_heads_in_order() -> None:
 
 @pytest.mark.cocotb
 @pytest.mark.parametrize(
-    ("heads", "kv_heads", "head_dim", "context", "layers", "element_bits", "elements"),
+    ("heads", "kv_heads", "head_dim", "context", "layers", "element_bits", "elements", "parallel"),
     [
-        (2, 1, 8, 4, 2, 8, 1),
-        (4, 2, 5, 3, 1, 6, 1),
-        (1, 1, 1, 9, 1, 10, 1),
-        (3, 3, 2, 1, 2, 8, 1),
-        (2, 1, 6, 3, 1, 8, 2),
-        (2, 2, 4, 2, 1, 10, 4),
+        (2, 1, 8, 4, 2, 8, 1, 1),
+        (4, 2, 5, 3, 1, 6, 1, 4),
+        (1, 1, 1, 9, 1, 10, 1, 1),
+        (3, 3, 2, 1, 2, 8, 1, 3),
+        (2, 1, 6, 3, 1, 8, 2, 2),
+        (2, 2, 4, 2, 1, 10, 4, 1),
+        (4, 1, 4, 5, 2, 8, 2, 2),
+        (8, 4, 4, 3, 2, 8, 4, 4),
     ],
 )
 def test_block_equals_golden(
@@ -105,6 +107,7 @@ def test_block_equals_golden(
     layers: int,
     element_bits: int,
     elements: int,
+    parallel: int,
     tmp_path: Path,
 ) -> None:
     shape = {
@@ -115,6 +118,7 @@ def test_block_equals_golden(
         "layers": layers,
         "element_bits": element_bits,
         "elements": elements,
+        "parallel": parallel,
     }
     run_cocotb(
         Attention(**shape, width=16),
@@ -128,19 +132,35 @@ def test_block_equals_golden(
     )
 
 
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "parallel", "together"),
+    [(8, 4, 1, 1), (8, 4, 2, 1), (8, 4, 8, 4), (8, 2, 2, 1), (6, 6, 3, 3)],
+)
+def test_a_cache_word_holds_the_key_heads_read_at_once(
+    heads: int, kv_heads: int, parallel: int, together: int
+) -> None:
+    assert cache_heads(heads, kv_heads, parallel) == together
+    assert layer_words(heads, kv_heads, parallel, 10) == 10 * kv_heads // together
+
+
+def test_parallel_heads_share_whole_cache_words() -> None:
+    with pytest.raises(ValueError, match="3 heads at once of 6 heads with 3 key heads"):
+        cache_heads(6, 3, 3)
+
+
 async def begin_bench(dut: Any, idle: str, stall: str) -> Bench:
     """A block out of reset."""
     bench = Bench(dut, ["q", "k", "v"], idle, stall, elements=parameters()["elements"])
     await bench.reset(
-        start=0, attend=0, position=0, cache_base=0, score_multiplier=1, score_shift=0,
-        shift=31, low=0, high=0,
+        start=0, go=0, store=0, store_base=0, position=0, cache_base=0, score_multiplier=1,
+        score_shift=0, shift=31, low=0, high=0,
     )  # fmt: skip
     return bench
 
 
 async def play(bench: Bench, scene: Scene) -> None:
     """Fill the context of every layer, one position of each in turn, as a chip does."""
-    heads, kv_heads, head_dim, context, layers, element_bits, _ = parameters().values()
+    heads, kv_heads, head_dim, context, layers, element_bits, _, parallel = parameters().values()
     kind = IntType(element_bits)
     score_shift = min(max(scene.score.shift + 2 * (element_bits - 8), 0), 47)
     score = Dyadic(scene.score.multiplier, score_shift)
@@ -150,9 +170,11 @@ async def play(bench: Bench, scene: Scene) -> None:
     )
     for position in range(context):
         for layer in range(layers):
+            base = layer * layer_words(heads, kv_heads, parallel, context)
             ports = {
                 "position": position,
-                "cache_base": layer * kv_heads * context,
+                "cache_base": base,
+                "store_base": base,
                 "score_multiplier": score.multiplier,
                 "score_shift": score.shift,
                 "shift": scene.shift,
@@ -160,7 +182,7 @@ async def play(bench: Bench, scene: Scene) -> None:
                 "high": scene.out.max,
             }
             where = f"{scene.name}, layer {layer}, position {position}"
-            await bench.begin(attend=0, **ports)
+            await bench.begin("store", go=0, **ports)
             k, v = (x[0, layer, position].ravel() for x in (keys, values))
             await bench.exchange([], where, k=k, v=v)
             await bench.drained()
@@ -170,7 +192,8 @@ async def play(bench: Bench, scene: Scene) -> None:
                 q[None], keys[:, layer, seen], values[:, layer, seen], heads, score,
                 scene.shift, scene.out,
             )  # fmt: skip
-            await bench.begin(attend=1, **ports)
+            await bench.begin(**ports)
+            bench.dut.go.value = 1
             await bench.exchange(y[0], where, q=q)
 
 
@@ -180,6 +203,15 @@ async def whole_contexts_layer_by_layer(dut: Any, idle: str, stall: str) -> None
     bench = await begin_bench(dut, idle, stall)
     for scene in SCENES:
         await play(bench, scene)
+
+
+@cocotb.test()
+async def nothing_is_scored_before_keys_and_values_are_in(dut: Any) -> None:
+    heads, _, head_dim, *_ = parameters().values()
+    bench = await begin_bench(dut, "steady", "steady")
+    await bench.begin()
+    with pytest.raises(AssertionError, match="stopped before the last"):
+        await bench.exchange([0] * heads * head_dim, "without go", q=[0] * heads * head_dim)
 
 
 @cocotb.test()

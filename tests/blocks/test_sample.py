@@ -80,13 +80,16 @@ def test_golden_frequencies_follow_the_softmax() -> None:
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize(("width", "vocabulary"), [(16, 32), (8, 1), (12, 11)])
-def test_block_equals_golden(width: int, vocabulary: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("width", "vocabulary", "elements"),
+    [(16, 32, 1), (8, 1, 1), (12, 11, 1), (16, 6, 2), (10, 16, 4)],
+)
+def test_block_equals_golden(width: int, vocabulary: int, elements: int, tmp_path: Path) -> None:
     run_cocotb(
-        Sample(width=width, vocabulary=vocabulary),
+        Sample(width=width, vocabulary=vocabulary, elements=elements),
         module=__name__,
         build_dir=tmp_path,
-        parameters={"width": width, "vocabulary": vocabulary},
+        parameters={"width": width, "vocabulary": vocabulary, "elements": elements},
         files={"rom/gumbel.hex": rom.image(NOISE, 16)},
     )
 
@@ -95,7 +98,8 @@ def test_block_equals_golden(width: int, vocabulary: int, tmp_path: Path) -> Non
 @paced
 async def tokens_and_random_states(dut: Any, idle: str, stall: str) -> None:
     kind, vocabulary = IntType(parameters()["width"]), parameters()["vocabulary"]
-    bench = Bench(dut, ["i"], idle, stall, signed=False)
+    elements = parameters()["elements"]
+    bench = Bench(dut, ["i"], idle, stall, signed=False, elements=elements, out_elements=1)
     await bench.reset(start=0, load=0, seed=0, beta=0, shift=0)
     seeds = [before(0x0000FFFF), before(1), before(0xFFFF0000), WORD]
     cases = [(0, 0), (1, 0), (65535, 0), (65535, MAX_SHIFT), (1, MAX_SHIFT), (3000, 9)]
@@ -117,9 +121,11 @@ async def tokens_and_random_states(dut: Any, idle: str, stall: str) -> None:
 
 
 @cocotb.test()
-async def token_7_cycles_after_the_last_logit(dut: Any) -> None:
-    vocabulary = parameters()["vocabulary"]
-    bench = Bench(dut, ["i"], "steady", "steady", signed=False)
+async def token_7_cycles_and_one_per_doubling_after_the_last_logit(dut: Any) -> None:
+    vocabulary, elements = parameters()["vocabulary"], parameters()["elements"]
+    bench = Bench(dut, ["i"], "steady", "steady", signed=False, elements=elements, out_elements=1)
     await bench.reset(start=0, load=0, seed=1, beta=1, shift=0)
     await bench.begin()
-    assert await bench.cycles(1, i=[0] * vocabulary) == vocabulary - 1 + 7
+    assert await bench.cycles(1, i=[0] * vocabulary) == (
+        vocabulary // elements - 1 + 7 + elements.bit_length() - 1
+    )
