@@ -1,8 +1,8 @@
 """Grouping of nodes into chains: one pass of data through a head unit and the tail.
 
-The tail applies, in this order, a table, a product and a sum with a second operand from the
-vector memory; every part is optional. A node joins the chain of the value it consumes when nothing
-else needs that value.
+The tail applies, in this order, a rotation, a table, a product and a sum with a second operand from
+the vector memory; every part is optional. A node joins the chain of the value it consumes when
+nothing else needs that value.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ class Chain:
     source : str
         Value that a chain without a head reads (a plain copy through the tail).
     head : Node or None
-    lookup, combine : Node or None
-        Tail: table; product or sum.
+    rotary, lookup, combine : Node or None
+        Tail: rotation; table; product or sum.
     second : str
         The other operand of `combine`.
     """
 
     source: str = ""
     head: ir.Node | None = None
+    rotary: ir.Node | None = None
     lookup: ir.Node | None = None
     combine: ir.Node | None = None
     second: str = ""
@@ -82,6 +83,14 @@ def group(graph: ir.IntegerGraph) -> list[Chain]:
                     chains.append(Chain(source=source))
                     index = len(chains) - 1
                 chains[index].lookup = node
+            case ir.Rotary():
+                source = root[node.inputs[0]]
+                index = open_chain(source)
+                # Only rows of a matrix leave in any order we like.
+                if index is None or not _is_bare_product(chains[index]):
+                    chains.append(Chain(source=source))
+                    index = len(chains) - 1
+                chains[index].rotary = node
             case ir.Add() | ir.Mul():
                 index = _join(chains, ends, [root[name] for name in node.inputs], open_chain)
                 chains[index].combine = node
@@ -94,6 +103,10 @@ def group(graph: ir.IntegerGraph) -> list[Chain]:
         chain.nodes.append(node)
         ends[node.name] = index
     return chains
+
+
+def _is_bare_product(chain: Chain) -> bool:
+    return len(chain.nodes) == 1 and isinstance(chain.nodes[0].op, ir.ConstMatVec)
 
 
 def _join(

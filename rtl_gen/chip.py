@@ -1,7 +1,8 @@
 """The chip: units around a vector memory, run by a microprogram.
 
 One instruction moves data once around the loop: vector memory (or the chip's input) → head unit →
-table → product → sum → sink (vector memory, KV cache, sampler or the chip's output).
+rotation → table → product → sum → sink (vector memory, KV cache, sampler or the chip's output).
+Two instructions overlap: one reads while the one before lets its results out.
 """
 
 from __future__ import annotations
@@ -15,10 +16,8 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.beat import split
-from rtl_gen.fabric.lockstep import Lockstep
 from rtl_gen.fabric.pipeline import register
 from rtl_gen.fabric.sequencer import Sequencer
-from rtl_gen.fabric.serializer import Serializer
 from rtl_gen.fabric.skid import Skid
 from rtl_gen.fabric.vector_memory import VectorMemory, walk_ports
 from rtl_gen.ir.integer import IntegerGraph
@@ -26,6 +25,34 @@ from rtl_gen.program import HEADS, SINKS, Program
 from rtl_gen.schedule import Schedule
 
 IDENTITY_BYTES = 32
+
+HEAD_CONFIG = {
+    "matvec": {n: n for n in ("weight_base", "last_column", "group_rows")},
+    "embedding": {
+        "table_base": "table_base", "row_base": "embedding_row", "columns": "columns",
+        "shift": "head_shift", "low": "head_low", "high": "head_high",
+    },
+    "norm": {n: n for n in ("size", "center", "eps", "fraction", "gain_base")}
+    | {"shift": "head_shift", "low": "head_low", "high": "head_high"},
+    "attend": {n: n for n in ("cache_base", "score_multiplier", "score_shift")}
+    | {"shift": "head_shift", "low": "head_low", "high": "head_high"},
+    "pool": {"last": "pool_last"},
+}  # fmt: skip
+"""Ports of a head unit and the fields it takes them from when its instruction starts."""
+
+TAIL_CONFIG = {
+    "matvec": {"row_base": "row_base", "rows": "rows", "shift": "head_shift"}
+    | {"low": "head_low", "high": "head_high"},
+    "rotary": {n: f"rotary_{n}" for n in ("shift", "low", "high")} | {"table_base": "rotary_base"},
+    "lookup": {"offset": "lookup_offset"},
+    "mul": {n: f"mul_{n}" for n in ("multiplier", "shift", "low", "high")},
+    "add": {n: f"add_{n}" for n in ("low", "high")},
+    "sample": {"shift": "sample_shift"},
+}
+"""Ports that follow the instruction that lets its results out."""
+
+TAIL = (("rotary", "i"), ("lookup", "i"), ("mul", "a"), ("add", "a"))
+"""Optional parts behind the head unit and the operand that passes through them."""
 
 
 def _join(m: Module, source: Any, sink: Any) -> None:
@@ -79,8 +106,9 @@ class Chip(wiring.Component):
             p: [self._bits(f"{p}_last{level}") for level in range(4)] for p in "abd"
         }
         self.memory = VectorMemory(
-            depth=schedule.depth, width=width, last_bits=last_bits, elements=elements
-        )
+            depth=schedule.depth, width=width, last_bits=last_bits, elements=elements,
+            lag_bits=self._bits("a_lag"),
+        )  # fmt: skip
         self.sequencer = Sequencer(
             depth=len(self.program.instructions), width=self.program.width, tokens=self.tokens,
             context=graph.context, bos=graph.bos, eos=graph.eos,
@@ -101,26 +129,32 @@ class Chip(wiring.Component):
 
     def roms(self) -> list[tuple[rom.Rom, int]]:
         """Every ROM of the chip and how many copies of it there are."""
-        found = [(self.sequencer.program, 1), (self.identity, 1)]
+        found = [*_roms(self.sequencer), self.identity]
         for unit in self.units.values():
-            copies = len(unit.copies) if isinstance(unit, Lockstep) else 1
-            block = unit.copies[0] if isinstance(unit, Lockstep) else unit
-            found += [(p, copies) for p in vars(block).values() if isinstance(p, rom.Rom)]
-        return found
+            found += _roms(unit)
+        first = {part.name: part for part in reversed(found)}
+        return [(part, sum(p.name == name for p in found)) for name, part in first.items()]
 
     def _bits(self, name: str) -> int:
         field = self.program.fields.get(name)
         return field.width if field else 1
 
-    def field(self, name: str) -> Value:
-        """Value of a microinstruction field while its instruction runs."""
+    def _field(self, word: Value, name: str) -> Value:
         field = self.program.fields.get(name)
         if field is None:
             return Const(0, 1)
         if field.constant is not None:
             return Const(field.constant, signed(field.width) if field.signed else field.width)
-        bits = self.sequencer.instruction[field.offset : field.offset + field.width]
+        bits = word[field.offset : field.offset + field.width]
         return bits.as_signed() if field.signed else bits
+
+    def front(self, name: str) -> Value:
+        """Value of a field of the instruction that reads."""
+        return self._field(self.sequencer.front, name)
+
+    def back(self, name: str) -> Value:
+        """Value of a field of the instruction that lets its results out."""
+        return self._field(self.sequencer.back, name)
 
     def elaborate(self, platform: Any) -> Module:
         """Connect everything."""
@@ -138,109 +172,121 @@ class Chip(wiring.Component):
 
     def _configure(self, m: Module) -> None:
         """Microinstruction fields to the units' configuration ports; start pulses."""
-        start, memory, units = self.sequencer.start, self.memory, self.units
-        for prefix in "abd":
+        sequencer, memory, units = self.sequencer, self.memory, self.units
+        start, commit = sequencer.start, sequencer.commit
+        for prefix, holder in (("a", self.front), ("b", self.back), ("d", self.back)):
             for name in walk_ports(prefix, memory.address_bits, memory.last_bits[prefix]):
-                m.d.comb += getattr(memory, name).eq(self.field(name))
+                m.d.comb += getattr(memory, name).eq(holder(name))
         m.d.comb += [
-            memory.a_start.eq(start & self.field("use_a")),
-            memory.b_start.eq(start & self.field("use_b")),
-            memory.d_start.eq(start),
+            memory.a_start.eq(start & self.front("use_a")),
+            memory.a_free.eq(self.front("a_free")),
+            memory.a_lag.eq(self.front("a_lag")),
+            memory.b_start.eq(commit & self.back("use_b")),
+            memory.d_start.eq(commit),
+            sequencer.reading.eq(memory.a_busy),
         ]
-        shared = {"shift": "head_shift", "low": "head_low", "high": "head_high"}
-        ports = {
-            "matvec": shared | {n: n for n in ("weight_base", "row_base", "last_column", "rows")},
-            "embedding": shared
-            | {"table_base": "table_base", "row_base": "embedding_row", "columns": "columns"},
-            "norm": shared | {n: n for n in ("size", "center", "eps", "fraction", "gain_base")},
-            "rotary": shared | {"table_base": "rotary_base"},
-            "attention": shared | {n: n for n in ("cache_base", "score_multiplier", "score_shift")},
-            "pool": {"last": "pool_last"},
-            "lookup": {"offset": "lookup_offset"},
-            "mul": {n: f"mul_{n}" for n in ("multiplier", "shift", "low", "high")},
-            "add": {n: f"add_{n}" for n in ("low", "high")},
-            "sample": {"shift": "sample_shift"},
-        }
-        for name, unit in units.items():
-            for port, field in ports[name].items():
-                m.d.comb += getattr(unit, port).eq(self.field(field))
-        for name in ("matvec", "embedding", "norm", "rotary", "pool"):
-            if name in units:
-                m.d.comb += units[name].start.eq(start & self.is_head(name))
-        position = self.sequencer.position
+        for name, ports in TAIL_CONFIG.items():
+            for port, field in ports.items() if name in units else ():
+                m.d.comb += getattr(units[name], port).eq(self.back(field))
+        free = Signal(init=1)
+        m.d.comb += sequencer.unit_free.eq(free)
+        for head, ports in HEAD_CONFIG.items():
+            unit = units.get("attention" if head == "attend" else head)
+            if unit is None:
+                continue
+            begin = start & self._reads(head) & ~self.front("continued")
+            for port, field in ports.items():
+                m.d.comb += getattr(unit, port).eq(register(m, begin, self.front(field)))
+            m.d.comb += unit.start.eq(register(m, Const(1), begin, reset=True))
+            # All but the matrix unit keep their configuration until their last result is out.
+            if head != "matvec":
+                with m.If(self._reads(head) & self._writes(head)):
+                    m.d.comb += free.eq(0)
+        position = sequencer.position
+        if "matvec" in units:
+            m.d.comb += units["matvec"].drain.eq(commit & self._writes("matvec"))
         if "embedding" in units:
-            index = Mux(self.field("by_position"), position, self.sequencer.token)
-            m.d.comb += units["embedding"].index.eq(index)
+            index = Mux(self.front("by_position"), position, sequencer.token)
+            begin = start & self._reads("embedding")
+            m.d.comb += units["embedding"].index.eq(register(m, begin, index))
         if "rotary" in units:
-            m.d.comb += units["rotary"].position.eq(position)
+            m.d.comb += [units["rotary"].position.eq(position), units["rotary"].start.eq(commit)]
         if "attention" in units:
-            attend = self.is_head("attend")
-            storing = self.is_sink("key") | self.is_sink("value")
             m.d.comb += [
                 units["attention"].position.eq(position),
-                units["attention"].attend.eq(attend),
-                units["attention"].start.eq(start & (attend | storing)),
+                units["attention"].go.eq(self._writes("attend")),
+                units["attention"].store.eq(commit & (self._to("key") | self._to("value"))),
+                units["attention"].store_base.eq(self.back("cache_base")),
             ]
         if "sample" in units:
             m.d.comb += [
-                units["sample"].start.eq(start & self.is_sink("sample")),
-                units["sample"].beta.eq(register(m, self.sequencer.loading, self.beta)),
+                units["sample"].start.eq(commit & self._to("sample")),
+                units["sample"].beta.eq(register(m, sequencer.loading, self.beta)),
                 units["sample"].seed.eq(self.seed),
-                units["sample"].load.eq(self.sequencer.loading),
+                units["sample"].load.eq(sequencer.loading),
             ]
 
-    def is_head(self, name: str) -> Value:
-        """Whether the running instruction's head unit is `name`."""
-        return self.field("head") == HEADS.index(name)
+    def _reads(self, head: str) -> Value:
+        """Whether the instruction that reads feeds `head`."""
+        return self.front("head") == HEADS.index(head)
 
-    def is_sink(self, name: str) -> Value:
-        """Whether the running instruction's sink is `name`."""
-        return self.field("sink") == SINKS.index(name)
+    def _writes(self, head: str) -> Value:
+        """Whether results of `head` are let out."""
+        return self.sequencer.running & (self.back("head") == HEADS.index(head))
+
+    def _to(self, sink: str) -> Value:
+        """Whether results go to `sink`."""
+        return self.back("sink") == SINKS.index(sink)
 
     def _heads(self, m: Module) -> Any:
         """Route operands to the head units and the selected unit's results to one stream."""
         skid = m.submodules.skid = Skid(self.width, self.elements)
-        a, b = self.memory.a, self.memory.b
+        a = self.memory.a
         used = {HEADS[i.fields["head"]] for i in self.program.instructions}
-        operands = {"matvec": "i", "norm": "i", "pool": "i", "attend": "q", "rotary": "a"}
-        with m.Switch(self.field("head")):
-            for name in (name for name in HEADS if name in used - {"fill", "input"}):
-                unit: Any = self.units.get("attention" if name == "attend" else name)
+        units = {n: self.units.get("attention" if n == "attend" else n) for n in used}
+        operands = {"matvec": "i", "norm": "i", "pool": "i", "attend": "q"}
+        with m.Switch(self.front("head")):
+            for name in (name for name in HEADS if name in used & set(operands)):
                 with m.Case(HEADS.index(name)):
-                    _join(m, a if name == "copy" else unit.o, skid.i)
-                    if name in operands:
-                        _join(m, a, getattr(unit, operands[name]))
-                    if name == "rotary":
-                        _join(m, b, unit.b)
+                    _join(m, a, getattr(units[name], operands[name]))
+        with m.If(self.sequencer.running), m.Switch(self.back("head")):
+            for name in (name for name in HEADS if name in used - {"fill", "input"}):
+                with m.Case(HEADS.index(name)):
+                    if name == "copy":
+                        with m.If(self.sequencer.together):
+                            _join(m, a, skid.i)
+                    else:
+                        unit: Any = units[name]
+                        _join(m, unit.o, skid.i)
         if not used & {"fill", "input"}:
             return skid.o
         # Zeros and frame elements are always at hand: they wait for the walk that counts them.
         out = stream.Signature(self.memory.shape).create(path=("head",))
         opened = self.memory.d_open
-        with m.If(self.is_head("input")):
+        with m.If(self._writes("input")):
             m.d.comb += [
                 Value.cast(out.payload).eq(self.i.payload[:16].as_signed()),
                 out.valid.eq(self.i.valid & opened),
                 self.i.ready.eq(out.ready & opened),
             ]
-        with m.Elif(self.is_head("fill")):
+        with m.Elif(self._writes("fill")):
             m.d.comb += [Value.cast(out.payload).eq(0), out.valid.eq(opened)]
         with m.Else():
             _join(m, skid.o, out)
         return out
 
     def _tail(self, m: Module, source: Any) -> Any:
-        """Optional table, product and sum behind the head unit."""
-        for name, operand in (("lookup", "i"), ("mul", "a"), ("add", "a")):
+        """Optional rotation, table, product and sum behind the head unit."""
+        for name, operand in TAIL:
             if name not in self.units:
                 continue
             unit = self.units[name]
             entry = getattr(unit, operand)
             out = stream.Signature(self.memory.shape).create(path=(f"after_{name}",))
             m.d.comb += entry.payload.eq(source.payload)
-            if name != "lookup":
+            if operand == "a":
                 m.d.comb += unit.b.payload.eq(self.memory.b.payload)
-            with m.If(self.field(name)):
+            with m.If(self.back(name)):
                 m.d.comb += [
                     entry.valid.eq(source.valid),
                     source.ready.eq(entry.ready),
@@ -248,7 +294,7 @@ class Chip(wiring.Component):
                     out.valid.eq(unit.o.valid),
                     unit.o.ready.eq(out.ready),
                 ]
-                if name != "lookup":
+                if operand == "a":
                     m.d.comb += unit.b.valid.eq(self.memory.b.valid)
                     m.d.comb += self.memory.b.ready.eq(unit.b.ready)
             with m.Else():
@@ -264,7 +310,7 @@ class Chip(wiring.Component):
         m.d.comb += [
             memory.d.payload.eq(source.payload),
             memory.d.valid.eq(offered),
-            memory.d_write.eq(self.is_sink("memory")),
+            memory.d_write.eq(self._to("memory")),
             source.ready.eq(accepts),
             sequencer.done.eq(memory.done),
             self.busy.eq(sequencer.busy),
@@ -274,14 +320,14 @@ class Chip(wiring.Component):
         if "attention" in units:
             for port, name in ((units["attention"].k, "key"), (units["attention"].v, "value")):
                 m.d.comb += port.payload.eq(source.payload)
-                m.d.comb += port.valid.eq(offered & self.is_sink(name))
+                m.d.comb += port.valid.eq(offered & self._to(name))
         if not self.tokens:
-            with m.If(self.is_sink("output")):
+            with m.If(self._to("output")):
                 m.d.comb += accepts.eq(self.o.ready)
             data = Signal(signed(16))
             m.d.comb += [
                 data.eq(split(source.payload, self.elements)[0]),
-                self.o.valid.eq(source.valid & memory.d_open & self.is_sink("output")),
+                self.o.valid.eq(source.valid & memory.d_open & self._to("output")),
                 self.o.payload.eq(Cat(data, memory.d_last)),
                 sequencer.i.valid.eq(self.i.valid),
             ]
@@ -295,18 +341,21 @@ class Chip(wiring.Component):
         logits = stream.Signature(self.memory.shape).create(path=("logits",))
         m.d.comb += [
             logits.payload.eq(source.payload),
-            logits.valid.eq(source.valid & self.is_sink("sample")),
+            logits.valid.eq(source.valid & self._to("sample")),
         ]
-        if self.elements == 1:
-            _join(m, logits, sample.i)  # which never stalls while it counts logits
-        else:
-            buffer = m.submodules.buffer = Skid(self.width, self.elements)
-            serial = m.submodules.serializer = Serializer(self.width, self.elements)
-            _join(m, logits, buffer.i)
-            wiring.connect(m, buffer.o, serial.i)
-            wiring.connect(m, serial.o, sample.i)
-            with m.If(self.is_sink("sample")):
-                m.d.comb += accepts.eq(logits.ready)
+        _join(m, logits, sample.i)  # which never stalls while it counts logits
         wiring.connect(m, sample.o, sequencer.drawn)
-        with m.If(self.is_sink("sample")):
+        with m.If(self._to("sample")):
             m.d.comb += sequencer.done.eq(sample.o.valid)
+
+
+def _roms(component: Any) -> list[rom.Rom]:
+    """ROMs among the parts of a component and of their parts."""
+    if isinstance(component, rom.Rom):
+        return [component]
+    found = []
+    for part in vars(component).values():
+        for item in part if isinstance(part, list) else [part]:
+            if isinstance(item, wiring.Component):
+                found += _roms(item)
+    return found

@@ -103,9 +103,10 @@ def _memories(chip: Chip) -> list[dict[str, Any]]:
     found += [_state(f"vector_{copy}", width, memory.depth) for copy in "ab"]
     attention = chip.units.get("attention")
     if attention is not None:
-        width = attention.head_dim * attention.element_bits
-        found += [_state(f"{cache}_cache", width, attention.words) for cache in "kv"]
-        found.append(_state("scores", attention.score_bits, attention.context))
+        found += [_state(f"{cache}_cache", attention.word_bits, attention.words) for cache in "kv"]
+        head = attention.units[0]
+        scores = _state("scores", head.score_bits, attention.context)
+        found.append(scores | {"copies": attention.parallel})
     return sorted(found, key=lambda item: str(item["name"]))
 
 
@@ -134,7 +135,7 @@ def _manifest(
         "beta_per_unit_temperature": beta,
         "identity": identity,
         "origin": dict(graph.origin),
-        "plan": {"lanes": plan.lanes, "elements": plan.elements},
+        "plan": {"lanes": plan.lanes, "elements": plan.elements, "heads": plan.heads},
         "memories": _memories(chip),
         "units": sorted([*chip.units, "memory", "sequencer", "identity"]),
         "accumulators": {
@@ -147,7 +148,7 @@ def _manifest(
                 "nodes": list(instruction.nodes),
                 "head": HEADS[instruction.fields["head"]],
                 "sink": SINKS[instruction.fields["sink"]],
-                "tail": [n for n in ("lookup", "mul", "add") if instruction.fields[n]],
+                "tail": [n for n in ("rotary", "lookup", "mul", "add") if instruction.fields[n]],
             }
             for instruction in scheduled.program.instructions
         ],

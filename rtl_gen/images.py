@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtl_gen.blocks.const_matvec import row_words, weight_words
 from rtl_gen.fabric.beat import pack
 from rtl_gen.fabric.rom import image
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import tables
+
+Order = NDArray[np.int64] | None
+"""Order of a matrix's rows, None for its own."""
 
 
 @dataclass(slots=True)
@@ -56,21 +60,31 @@ class Images:
     def _place(self, rom: str, words: Sequence[int]) -> int:
         return self.roms.setdefault(rom, Image()).place(words)
 
-    def matvec(self, op: ir.ConstMatVec | ir.Conv2d) -> tuple[int, int]:
-        """First words of the weights and of the rows' constants."""
+    def weights(self, ops: Sequence[tuple[ir.ConstMatVec | ir.Conv2d, Order]]) -> int:
+        """First word of the weights of one or more matrices below one another.
+
+        Parameters
+        ----------
+        ops : sequence of (operator, order)
+            `order` is the order of the rows, None for the matrix's own.
+        """
+        rows = []
+        for op, order in ops:
+            weight = self.graph.constants[op.weight].data
+            flat = weight.reshape(len(weight), -1)
+            rows.append(flat if order is None else flat[order])
+        words = weight_words(np.vstack(rows), self.lanes, self.weight_width, self.elements)
+        return self._place("matvec_weight", words)
+
+    def rows(self, op: ir.ConstMatVec | ir.Conv2d, order: Order = None) -> int:
+        """First word of the constants of a matrix's rows."""
         constants = self.graph.constants
-        weight = constants[op.weight].data
-        flat = weight.reshape(len(weight), -1)
-        bias = None if op.bias is None else constants[op.bias].data
         multiplier = constants[op.multiplier].data
-        weights = weight_words(flat, self.lanes, self.weight_width, self.elements)
-        return (
-            self._place("matvec_weight", weights),
-            self._place(
-                "matvec_row",
-                row_words(bias, multiplier, self.bias_width, self.elements),
-            ),
-        )
+        bias = np.zeros_like(multiplier) if op.bias is None else constants[op.bias].data
+        if order is not None:
+            multiplier, bias = multiplier[order], bias[order]
+        words = row_words(bias, multiplier, self.bias_width, self.elements)
+        return self._place("matvec_row", words)
 
     def embedding(self, op: ir.Embedding) -> tuple[int, int]:
         """First words of the table and of its rows' multipliers."""

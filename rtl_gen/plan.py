@@ -23,6 +23,9 @@ class Plan:
     elements : int
         Elements of a vector moved at once, a power of two that divides `lanes` and the length of
         every vector.
+    heads : int
+        Attention heads computed at once; divides the heads, and is a divisor or a multiple of the
+        query heads that share a key head.
 
     Raises
     ------
@@ -32,6 +35,7 @@ class Plan:
 
     lanes: int
     elements: int = 1
+    heads: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= MAX_LANES or self.lanes & (self.lanes - 1):
@@ -43,6 +47,8 @@ class Plan:
                 f"plan: elements must be a power of two up to the {self.lanes} lanes, "
                 f"not {self.elements}"
             )
+        if self.heads < 1:
+            raise ConfigError(f"plan: heads must be positive, not {self.heads}")
 
 
 def matvec_cycles(graph: IntegerGraph, plan: Plan) -> int:
@@ -63,11 +69,14 @@ def matvec_cycles(graph: IntegerGraph, plan: Plan) -> int:
     return total
 
 
-def choose(graph: IntegerGraph, lanes: int | None = None, elements: int | None = None) -> Plan:
+def choose(
+    graph: IntegerGraph, lanes: int | None = None, elements: int | None = None,
+    heads: int | None = None,
+) -> Plan:  # fmt: skip
     """Plan with `lanes`, or with as many as still pay: a doubling must save 15 % of the cycles."""
-    best = Plan(lanes or max(4, elements or 1), elements or 1)
+    best = Plan(lanes or max(4, elements or 1), elements or 1, heads or 1)
     while lanes is None and best.lanes < MAX_LANES:
-        double = Plan(2 * best.lanes, best.elements)
+        double = Plan(2 * best.lanes, best.elements, best.heads)
         if matvec_cycles(graph, double) >= 0.85 * matvec_cycles(graph, best):
             break
         best = double

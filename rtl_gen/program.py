@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 HEADS = (
-    "copy", "fill", "input", "embedding", "matvec", "norm", "rotary", "attend", "pool",
+    "copy", "fill", "input", "embedding", "matvec", "norm", "attend", "pool",
 )  # fmt: skip
 SINKS = ("memory", "output", "sample", "key", "value")
 
 DATA_FIELDS = {
     "head_shift": 6,
+    "rotary_shift": 6,
     "mul_multiplier": 16,
     "mul_shift": 6,
     "score_multiplier": 16,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_gen.blocks.attention import layer_words
 from rtl_gen.chain import Chain, group, roots
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric.address import Loop
-from rtl_gen.images import Images
+from rtl_gen.images import Images, Order
 from rtl_gen.ir import integer as ir
 from rtl_gen.layout import Allocator, Layout
 from rtl_gen.plan import Plan
@@ -40,6 +44,9 @@ class _Scheduler:
     instructions: list[Instruction] = field(default_factory=list)
     state_written: int = 0
     attention_layers: dict[str, int] = field(default_factory=dict)
+    merged: set[int] = field(default_factory=set)
+    reads: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    written: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     # Liveness and placement.
 
@@ -118,8 +125,12 @@ class _Scheduler:
 
     def emit(self, nodes: tuple[str, ...], fields: Fields, d: Loop, sink: str) -> None:
         """Append an instruction."""
-        base: Fields = {"use_a": 0, "use_b": 0, "lookup": 0, "mul": 0, "add": 0}
+        base: Fields = {"use_a": 0, "use_b": 0, "continued": 0}
+        base |= {"rotary": 0, "lookup": 0, "mul": 0, "add": 0}
         fields = base | fields | {"sink": SINKS.index(sink)} | d.fields("d")
+        if fields["use_a"]:
+            fields |= self.follow()
+        self.written = d.addresses() if sink == "memory" else np.empty(0, np.int64)
         if sink != "memory":
             del fields["d_base"]
             for level in range(4):
@@ -127,6 +138,22 @@ class _Scheduler:
         self.instructions.append(Instruction(nodes, fields))
         if sink in ("key", "value"):
             self.state_written = len(self.instructions)
+
+    def follow(self) -> Fields:
+        """How far walk `a` stays behind what the instruction before writes.
+
+        Everything older is written before an instruction starts to read.
+        """
+        reads = self.reads
+        order = np.argsort(self.written, kind="stable")
+        at = np.searchsorted(self.written, reads, side="right", sorter=order) - 1
+        found = (at >= 0) & (len(self.written) > 0)
+        place = order[np.maximum(at, 0)] if len(order) else at
+        found = found & (self.written[place] == reads) if len(order) else found
+        if not found.any():
+            return {"a_free": 1}
+        lag = (place - np.arange(len(reads)))[found].max()
+        return {"a_free": 0, "a_lag": max(0, int(lag))}
 
     def bounds(self, prefix: str, node: ir.Node) -> Fields:
         """Saturation bounds of a node's value."""
@@ -137,11 +164,16 @@ class _Scheduler:
         """First cache word of an attention node's layer."""
         assert isinstance(node.op, ir.Attention)
         layer = self.attention_layers.setdefault(node.name, len(self.attention_layers))
-        return layer * node.op.kv_heads * node.op.context
+        op = node.op
+        return layer * layer_words(op.heads, op.kv_heads, self.plan.heads, op.context)
 
     def tail(self, chain: Chain) -> Fields:
         """Fields of the table and of the second operand's arithmetic."""
         fields: Fields = {}
+        if chain.rotary is not None:
+            assert isinstance(chain.rotary.op, ir.Rotary)
+            fields |= {"rotary": 1, "rotary_base": self.images.rotary(chain.rotary.op)}
+            fields |= {"rotary_shift": chain.rotary.op.shift} | self.bounds("rotary", chain.rotary)
         if chain.lookup is not None:
             assert isinstance(chain.lookup.op, ir.Lookup)
             low = self.graph.value(chain.lookup.inputs[0]).type.min
@@ -188,18 +220,16 @@ class _Scheduler:
             self.share(value, target)
             return
         size = prod(self.graph.value(value).shape)
-        d = target.loop() if target else Loop(0, (self.beats(size),), (1,))
-        second = self.second(chain, lambda layout: layout.loop())
+        order = partial(self.order, chain)
+        d = order(target) if target else Loop(0, (self.beats(size),), (1,))
+        second = self.second(chain, order)
         if head is None:
-            fields = {"head": HEADS.index("copy")} | self.walk(
-                "a", self.layout(chain.source).loop()
-            )
+            source = order(self.layout(chain.source))
+            fields = {"head": HEADS.index("copy")} | self.walk("a", source)
+        elif isinstance(head.op, ir.ConstMatVec):
+            fields = self.product_fields(index, chain)
         else:
-            fields, interleaved = self.head_fields(head)
-            if interleaved is not None and target is not None:
-                d = self.interleave(target.base, *interleaved)
-                if second:
-                    second = self.second(chain, lambda lay: self.interleave(lay.base, *interleaved))
+            fields = self.head_fields(head)
         self.emit(names, fields | second | tail, d, sink)
         if target is not None:
             self.share(value, target)
@@ -210,10 +240,19 @@ class _Scheduler:
 
     def walk(self, prefix: str, loop: Loop) -> Fields:
         """A reader's fields."""
+        if prefix == "a":
+            self.reads = loop.addresses()
         return loop.fields(prefix) | {f"use_{prefix}": 1}
 
+    def order(self, chain: Chain, layout: Layout) -> Loop:
+        """A vector in the order that the chain streams it."""
+        if chain.rotary is None:
+            return layout.loop()
+        assert isinstance(chain.rotary.op, ir.Rotary)
+        return self.interleave(layout.base, chain.rotary.op.heads, chain.rotary.op.head_dim)
+
     def interleave(self, base: int, heads: int, head_dim: int) -> Loop:
-        """Heads in the order that `Rotary` makes: first half and second half alternate."""
+        """Heads in the order that `Rotary` takes: first half and second half alternate."""
         half = self.beats(head_dim // 2)
         return Loop(base, (heads, half, 2), (2 * half, 1, half))
 
@@ -258,10 +297,10 @@ class _Scheduler:
         """Whether the keys of an attention node arrive in the order of `Rotary`."""
         value = self.root[node.inputs[1]]
         maker = next((c for c in self.chains if c.value == value), None)
-        return maker is not None and maker.head is not None and isinstance(maker.head.op, ir.Rotary)
+        return maker is not None and maker.rotary is not None
 
-    def head_fields(self, head: ir.Node) -> tuple[Fields, tuple[int, int] | None]:
-        """Fields of a head unit; and heads × head_dim if its results come interleaved."""
+    def head_fields(self, head: ir.Node) -> Fields:
+        """Fields of a head unit other than the matrix unit."""
         op = head.op
         fields = self.bounds("head", head)
         match op:
@@ -273,10 +312,6 @@ class _Scheduler:
                     "by_position": int(self.kind(head.inputs[0]) == "position"),
                     "head_shift": op.shift,
                 }  # fmt: skip
-            case ir.ConstMatVec():
-                fields |= self.matvec_fields(op)
-                groups = -(-head.value.shape[0] // self.plan.lanes)
-                fields |= self.walk("a", self.layout(head.inputs[0]).loop().repeat(groups))
             case ir.Norm(groups=groups) if groups > 1:
                 raise UnsupportedError(
                     f"node {head.name}: a norm of {groups} parts has no schedule yet; the golden "
@@ -290,14 +325,6 @@ class _Scheduler:
                     "head_shift": op.shift,
                 }  # fmt: skip
                 fields |= self.walk("a", self.layout(head.inputs[0]).loop().repeat(2))
-            case ir.Rotary():
-                base, half = self.layout(head.inputs[0]).base, self.beats(op.head_dim // 2)
-                for prefix, offset in (("a", 0), ("b", half)):
-                    loop = Loop(base + offset, (op.heads, half), (2 * half, 1))
-                    fields |= self.walk(prefix, loop)
-                fields |= {"head": HEADS.index("rotary"), "rotary_base": self.images.rotary(op)}
-                fields |= {"head_shift": op.shift}
-                return fields, (op.heads, op.head_dim)
             case ir.Attention():
                 loop = self.layout(head.inputs[0]).loop()
                 if self.is_interleaved(head):
@@ -309,16 +336,46 @@ class _Scheduler:
                 }  # fmt: skip
             case _:
                 raise UnsupportedError(f"no unit computes {type(op).__name__} (node {head.name})")
-        return fields, None
+        return fields
 
-    def matvec_fields(self, op: ir.ConstMatVec | ir.Conv2d) -> Fields:
-        """Fields of one constant product, without its operand."""
-        weight, row = self.images.matvec(op)
-        tensor = self.graph.constants[op.weight].data
+    def row_order(self, chain: Chain) -> Order:
+        """Order of a product's rows, beat by beat as its results leave."""
+        if chain.rotary is None:
+            return None
+        beats = self.order(chain, Layout(0, (0,))).addresses()
+        elements = np.arange(self.plan.elements)
+        return np.asarray((beats[:, None] * self.plan.elements + elements).ravel())
+
+    def product_fields(self, index: int, chain: Chain) -> Fields:
+        """Fields of a constant product, computed with its neighbours where that saves a pass."""
+        head = chain.head
+        assert head is not None
+        assert isinstance(head.op, ir.ConstMatVec)
+        fields = self.piece_fields(head.op, self.row_order(chain)) | self.bounds("head", head)
+        if index in self.merged:
+            return fields | {"continued": 1}
+        together = merge(self.graph, self.chains, index, self.plan.lanes)
+        self.merged |= set(range(index + 1, index + len(together)))
+        ops = [(item.head.op, self.row_order(item)) for item in together if item.head is not None]
+        pieces = [(op, order) for op, order in ops if isinstance(op, ir.ConstMatVec)]
+        fields |= self.group_fields(pieces)
+        groups = -(-sum(rows(self.graph, op) for op, _ in pieces) // self.plan.lanes)
+        return fields | self.walk("a", self.layout(head.inputs[0]).loop().repeat(groups))
+
+    def group_fields(self, pieces: Sequence[tuple[ir.ConstMatVec | ir.Conv2d, Order]]) -> Fields:
+        """Fields of the matrix unit's lanes: matrices below one another."""
+        columns = self.graph.constants[pieces[0][0].weight].data[0].size
         return {
-            "head": HEADS.index("matvec"), "weight_base": weight, "row_base": row,
-            "last_column": self.beats(tensor[0].size) - 1, "rows": self.beats(len(tensor)),
-            "head_shift": op.shift,
+            "weight_base": self.images.weights(pieces),
+            "last_column": self.beats(columns) - 1,
+            "group_rows": self.beats(sum(rows(self.graph, op) for op, _ in pieces)),
+        }
+
+    def piece_fields(self, op: ir.ConstMatVec | ir.Conv2d, order: Order = None) -> Fields:
+        """Fields of the matrix unit's results: one matrix."""
+        return {
+            "head": HEADS.index("matvec"), "row_base": self.images.rows(op, order),
+            "rows": self.beats(rows(self.graph, op)), "head_shift": op.shift,
         }  # fmt: skip
 
     def kind(self, name: str) -> str:
@@ -338,7 +395,8 @@ class _Scheduler:
             kernel = self.graph.constants[head.op.weight].data.shape[2:]
             padding = head.op.padding
             groups = -(-channels // self.plan.lanes)
-            fields = self.matvec_fields(head.op) | self.bounds("head", head)
+            fields = self.piece_fields(head.op) | self.group_fields([(head.op, None)])
+            fields |= self.bounds("head", head)
         else:
             kernel, padding, groups = head.op.kernel, (0, 0), 1
             window = kernel[0] * kernel[1]
@@ -363,6 +421,34 @@ class _Scheduler:
             flags = {"final": int(index == last), "prefill_stop": int(stop)}
             marked.append(Instruction(instruction.nodes, instruction.fields | flags))
         return assemble(marked)
+
+
+def rows(graph: ir.IntegerGraph, op: ir.ConstMatVec | ir.Conv2d) -> int:
+    """Rows of a constant matrix."""
+    return len(graph.constants[op.weight].data)
+
+
+def merge(
+    graph: ir.IntegerGraph, chains: Sequence[Chain], index: int, lanes: int
+) -> Sequence[Chain]:
+    """Chain `index` and those behind it whose products of the same vector fill its last group.
+
+    The unit holds two finished groups, so no more may be left when the first product is out.
+    """
+    best = end = index + 1
+    head = chains[index].head
+    assert head is not None
+    apart = total = 0
+    for chain in chains[index:]:
+        other = chain.head
+        if other is None or not isinstance(other.op, ir.ConstMatVec) or other.inputs != head.inputs:
+            break
+        count = rows(graph, other.op)
+        apart, total, end = apart + -(-count // lanes), total + count, end + 1
+        left = -(-total // lanes) - rows(graph, head.op) // lanes  # type: ignore[arg-type]
+        if -(-total // lanes) < apart and left <= 2:
+            best = end - 1
+    return chains[index:best]
 
 
 def schedule(graph: ir.IntegerGraph, images: Images, plan: Plan) -> Schedule:

@@ -135,7 +135,7 @@ def build(
             lanes=plan.lanes, x_width=sizes.x, weight_width=sizes.weight, acc_width=sizes.acc,
             bias_width=sizes.bias, width=sizes.stream, weight_depth=depth["matvec_weight"],
             row_depth=depth["matvec_row"], max_columns=peak["last_column"] + 1,
-            max_rows=peak["rows"],
+            max_rows=peak["group_rows"], max_piece=peak["rows"],
             elements=plan.elements,
         )  # fmt: skip
     if any(isinstance(op, ir.Embedding) for op in ops):
@@ -161,7 +161,7 @@ def build(
         units["attention"] = Attention(
             heads=op.heads, kv_heads=op.kv_heads, head_dim=op.head_dim, context=op.context,
             layers=layers, width=sizes.stream, element_bits=sizes.qkv,
-            elements=plan.elements,
+            elements=plan.elements, parallel=plan.heads,
         )  # fmt: skip
     if any(isinstance(op, ir.MaxPool2d) for op in ops):
         units["pool"] = MaxPool(width=sizes.stream, max_window=peak["pool_last"] + 1)
@@ -174,5 +174,7 @@ def build(
     if any(isinstance(op, ir.Add) for op in ops):
         units["add"] = Lockstep([Add(width=width) for _ in copies], ["a", "b"], width)
     if any(isinstance(op, ir.Sample) for op in ops):
-        units["sample"] = Sample(width=sizes.stream, vocabulary=graph.vocabulary)
+        units["sample"] = Sample(
+            width=sizes.stream, vocabulary=graph.vocabulary, elements=plan.elements
+        )
     return units

@@ -60,7 +60,9 @@ class ConstMatVec(wiring.Component):
 
     The input vector arrives once per group of `lanes` rows, one beat per cycle. While a group is
     multiplied, the accumulators of the one before leave through the requantizers, one beat per
-    cycle, so a group takes ``max(n_in, lanes) / elements`` cycles with no bubble between groups.
+    cycle, so a group takes ``max(n_in, lanes) / elements`` cycles with no bubble between groups,
+    nor between matrices: a product may start while the one before drains, and may drain in pieces
+    that are requantized differently.
 
     Latency 13 cycles after a group's last beat, 14 if a beat has several elements; throughput
     ``lanes * elements`` products per cycle.
@@ -73,8 +75,8 @@ class ConstMatVec(wiring.Component):
         Signed widths of input, weight, accumulator, bias and output.
     weight_depth, row_depth : int
         Words of the two ROMs.
-    max_columns, max_rows : int
-        Most beats of a row and of results.
+    max_columns, max_rows, max_piece : int
+        Most beats of a row, of results, and of results of one piece.
     elements : int
         Elements of a beat; divides `lanes` and the sizes of every matrix.
     name : str
@@ -84,17 +86,20 @@ class ConstMatVec(wiring.Component):
     -------
     i, o : streams of beats of signed(width)
     start : In(1)
-        Pulse before the first element; the configuration below is stable from then on.
-    weight_base, row_base, last_column, rows : In
-        First ROM words, beats of a row less one, beats of results.
-    shift, low, high : In
-        As in `Requantize`.
+        Pulse before the first element, when those of the product before have been taken.
+    weight_base, last_column, group_rows : In
+        First ROM word, beats of a row less one, beats of results; stable from `start` to the last
+        element taken.
+    drain : In(1)
+        Pulse: let `rows` beats of results leave; when those of the piece before have left.
+    row_base, rows, shift, low, high : In
+        First ROM word, beats of the piece, and as in `Requantize`; stable until it has left.
     """
 
     def __init__(
         self, *, lanes: int, x_width: int, weight_width: int, acc_width: int, bias_width: int,
         width: int, weight_depth: int, row_depth: int, max_columns: int, max_rows: int,
-        elements: int = 1, name: str = "matvec",
+        max_piece: int, elements: int = 1, name: str = "matvec",
     ) -> None:  # fmt: skip
         self.lanes = lanes
         self.x_width = x_width
@@ -114,7 +119,9 @@ class ConstMatVec(wiring.Component):
                 "weight_base": In(range(self.weights.depth)),
                 "row_base": In(range(self.row_constants.depth)),
                 "last_column": In(range(max(2, max_columns))),
-                "rows": In(range(max_rows + 1)),
+                "group_rows": In(range(max_rows + 1)),
+                "drain": In(1),
+                "rows": In(range(max_piece + 1)),
                 "shift": In(6),
                 "low": In(signed(width)),
                 "high": In(signed(width)),
@@ -135,17 +142,25 @@ class ConstMatVec(wiring.Component):
         accepted = Signal()
         last = column == self.last_column
         m.d.comb += [self.i.ready.eq(en), accepted.eq(self.i.valid & en), self.weights.en.eq(en)]
+        beats = self.lanes // self.elements
+        rows_left = Signal.like(self.group_rows)
+        rows_here = Signal(range(beats + 1))
+        m.d.comb += rows_here.eq(Mux(rows_left > beats, beats, rows_left))
         with m.If(self.start):
             m.d.sync += [column.eq(0), self.weights.addr.eq(self.weight_base)]
+            m.d.sync += rows_left.eq(self.group_rows)
         with m.Elif(accepted):
             m.d.sync += column.eq(Mux(last, 0, column + 1))
             m.d.sync += self.weights.addr.eq(self.weights.addr + 1)
+            with m.If(last):
+                m.d.sync += rows_left.eq(rows_left - rows_here)
 
         # Products; those of one beat are summed in a stage of their own.
         latency = rom.LATENCY + 1 + (self.elements > 1)
         valid = delay(m, en, accepted, latency, reset=True)
         first = delay(m, en, column == 0, latency)
         final = delay(m, en, last, latency)
+        finished = register(m, en, delay(m, en, rows_here, latency))
         xs = [
             delay(m, en, x[: self.x_width].as_signed(), rom.LATENCY)
             for x in split(self.i.payload, self.elements)
@@ -167,35 +182,34 @@ class ConstMatVec(wiring.Component):
         with m.If(en):
             m.d.sync += done.eq(valid & final)
 
-        rows, rows_valid = self._drain(m, done, drain_free, accumulators)
+        rows, rows_valid = self._drain(m, done, finished, drain_free, accumulators)
         self._requantize(m, rows, rows_valid)
         return m
 
     def _drain(
-        self, m: Module, done: Signal, drain_free: Signal, accumulators: Sequence[Signal]
-    ) -> tuple[list[Signal], Signal]:
+        self, m: Module, done: Signal, finished: Signal, drain_free: Signal,
+        accumulators: Sequence[Signal],
+    ) -> tuple[list[Signal], Signal]:  # fmt: skip
         """Shift register of finished accumulators; returns its first beat, and that it is valid."""
         queue = [
             Signal(signed(self.acc_width), name=f"drain{j}", reset_less=True)
             for j in range(self.lanes)
         ]
-        beats = self.lanes // self.elements
-        filled = Signal(range(beats + 1))
-        rows_left = Signal.like(self.rows)
+        filled = Signal.like(finished)
+        wanted = Signal.like(self.rows)
         valid, take = Signal(), Signal()
-        load = done & drain_free
         m.d.comb += [
-            valid.eq(filled != 0),
+            valid.eq((filled != 0) & (wanted != 0)),
             take.eq(valid & self.row_constants.en),
-            drain_free.eq(~valid | (take & (filled == 1))),
+            drain_free.eq((filled == 0) | (take & (filled == 1))),
         ]
-        rows_here = Mux(rows_left > beats, beats, rows_left)
-        with m.If(self.start):
-            m.d.sync += [rows_left.eq(self.rows), self.row_constants.addr.eq(self.row_base)]
-        with m.If(take):
+        with m.If(self.drain):
+            m.d.sync += [wanted.eq(self.rows), self.row_constants.addr.eq(self.row_base)]
+        with m.Elif(take):
+            m.d.sync += wanted.eq(wanted - 1)
             m.d.sync += self.row_constants.addr.eq(self.row_constants.addr + 1)
-        with m.If(load):
-            m.d.sync += [rows_left.eq(rows_left - rows_here), filled.eq(rows_here)]
+        with m.If(done & drain_free):
+            m.d.sync += filled.eq(finished)
             m.d.sync += [q.eq(a) for q, a in zip(queue, accumulators, strict=True)]
         with m.Elif(take):
             m.d.sync += filled.eq(filled - 1)

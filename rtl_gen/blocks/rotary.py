@@ -18,10 +18,10 @@ TABLE_BITS = 16
 class Rotary(wiring.Component):
     """Rotate pairs by the angle of the position; golden model `rtl_gen.golden.rotary`.
 
-    Pairs ``(x[j], x[j + D/2])`` arrive head by head; each leaves as two transfers, ``y[j]`` then
-    ``y[j + D/2]``, on two multipliers. A beat holds one side of `elements` pairs.
+    A beat holds one side of `elements` pairs; the sides ``x[j]`` and ``x[j + D/2]`` of a pair
+    follow one another, head by head, and leave in the same order.
 
-    Latency 8 cycles, throughput 1 output per cycle (a pair every 2 cycles).
+    Latency 9 cycles, throughput 1 transfer per cycle.
 
     Parameters
     ----------
@@ -39,8 +39,7 @@ class Rotary(wiring.Component):
 
     Members
     -------
-    a, b, o : streams of beats of signed(width)
-        First and second element of the pairs; a transfer happens on both together.
+    i, o : streams of beats of signed(width)
     start : In(1)
         Pulse before the first pair.
     position, table_base, shift, low, high : In
@@ -56,8 +55,7 @@ class Rotary(wiring.Component):
         self.table = rom.Rom(name, depth, elements * 2 * TABLE_BITS)
         super().__init__(
             {
-                "a": In(stream.Signature(beat(width, elements))),
-                "b": In(stream.Signature(beat(width, elements))),
+                "i": In(stream.Signature(beat(width, elements))),
                 "o": Out(stream.Signature(beat(width, elements))),
                 "start": In(1),
                 "position": In(range(max(2, context))),
@@ -69,40 +67,47 @@ class Rotary(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """Build the table walk and the two multipliers."""
+        """Build the pairing, the table walk and the two multipliers."""
         m = Module()
         m.submodules.table = self.table
         en = ~self.o.valid | self.o.ready
-        both = self.a.valid & self.b.valid
-        second = Signal()
+        m.d.comb += self.i.ready.eq(en)
+        taken = en & self.i.valid
+
+        # A pair issues twice: when its second side is taken, and in the cycle after.
+        second, again = Signal(), Signal()
+        waiting = Signal.like(self.i.payload, reset_less=True)
+        kept = [Signal.like(self.i.payload, reset_less=True) for _ in range(2)]
         pair = Signal(range(max(2, self.half)))
         row = Signal.like(self.table.addr, reset_less=True)
-        with m.If(self.start):
-            m.d.sync += [second.eq(0), pair.eq(0)]
-        with m.Elif(both & en):
-            m.d.sync += second.eq(~second)
-            with m.If(second):
-                m.d.sync += pair.eq(Mux(pair == self.half - 1, 0, pair + 1))
         m.d.sync += row.eq(self.table_base + self.position * self.half)
-        consumed = en & second
-        m.d.comb += [
-            self.a.ready.eq(consumed & self.b.valid),
-            self.b.ready.eq(consumed & self.a.valid),
-            self.table.addr.eq(row + pair),
-            self.table.en.eq(en),
-        ]
+        with m.If(self.start):
+            m.d.sync += [second.eq(0), again.eq(0), pair.eq(0)]
+        with m.Elif(en):
+            m.d.sync += again.eq(second & self.i.valid)
+            with m.If(taken):
+                m.d.sync += [second.eq(~second), waiting.eq(self.i.payload)]
+                m.d.sync += [kept[0].eq(waiting), kept[1].eq(self.i.payload)]
+            with m.If(again):
+                m.d.sync += pair.eq(Mux(pair == self.half - 1, 0, pair + 1))
+        issued = again | (second & self.i.valid)
+        m.d.comb += [self.table.addr.eq(row + pair), self.table.en.eq(en)]
 
         # First transfer y[j] = a * cos - b * sin, second y[j + D/2] = b * cos + a * sin.
-        plus = delay(m, en, second, rom.LATENCY + MULTIPLY)
+        plus = delay(m, en, again, rom.LATENCY + MULTIPLY)
         words = cut(self.table.data, unsigned(2 * TABLE_BITS), self.elements)
-        sides = [split(side.payload, self.elements) for side in (self.a, self.b, self.o)]
-        for a, b, o, word in zip(*sides, words, strict=True):
-            x_cos = delay(m, en, Mux(second, b, a), rom.LATENCY)
-            x_sin = delay(m, en, Mux(second, a, b), rom.LATENCY)
+        sides = [
+            split(Mux(again, old, new), self.elements)
+            for old, new in ((kept[0], waiting), (kept[1], self.i.payload))
+        ]
+        outputs = split(self.o.payload, self.elements)
+        for a, b, o, word in zip(*sides, outputs, words, strict=True):
+            x_cos = delay(m, en, Mux(again, b, a), rom.LATENCY)
+            x_sin = delay(m, en, Mux(again, a, b), rom.LATENCY)
             p_cos = multiply(m, en, x_cos, word[:TABLE_BITS].as_signed())
             p_sin = multiply(m, en, x_sin, word[TABLE_BITS:].as_signed())
             total = register(m, en, Mux(plus, p_cos + p_sin, p_cos - p_sin))
             m.d.comb += o.eq(round_shift(m, en, total, self.shift, self.low, self.high))
         latency = rom.LATENCY + MULTIPLY + 1 + ROUND_SHIFT
-        m.d.comb += self.o.valid.eq(delay(m, en, both, latency, reset=True))
+        m.d.comb += self.o.valid.eq(delay(m, en, issued, latency, reset=True))
         return m

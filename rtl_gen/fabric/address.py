@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
 
 LEVELS = 4
 
@@ -42,6 +44,13 @@ class Loop:
         for count in self.counts:
             total *= count
         return total
+
+    def addresses(self) -> NDArray[np.int64]:
+        """All addresses in order, int64, shape (length,)."""
+        grid = np.full((), self.base, np.int64)
+        for count, stride in zip(self.counts, self.strides, strict=True):
+            grid = grid[..., None] + np.arange(count, dtype=np.int64) * stride
+        return grid.ravel()
 
     def repeat(self, times: int) -> Loop:
         """Run the loop `times` times."""

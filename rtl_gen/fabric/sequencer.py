@@ -18,7 +18,9 @@ REFUSED = 0xFFFF
 class Sequencer(wiring.Component):
     """Microprogram counter and sequence control; ``docs/ir.md``, "A sequence".
 
-    Two cycles per microinstruction beside its own work.
+    Two instructions are under way: `front` reads its operand while `back`, the one before, lets
+    its results out. An instruction enters `front` when the one before has moved to `back` and has
+    read its operand, and moves to `back` when that is done.
 
     Parameters
     ----------
@@ -40,8 +42,12 @@ class Sequencer(wiring.Component):
         The sampled token.
     begin, limit : In
         Start pulse; largest number of generated tokens, 0 for no limit.
-    instruction, start, done
-        Current word, stable from the pulse `start` until `done`.
+    front, start, unit_free, reading
+        Instruction that reads; its start pulse, given when `unit_free`; it has operands to take.
+    back, running, commit, done
+        Instruction that writes, if `running`; the pulse that it is a new one; it is finished.
+    together : Out(1)
+        Both are the same instruction.
     token, position, last, loading, busy, cycles : Out
         Inputs of the step; `loading` pulses when a sequence starts; cycles of the last step.
     """
@@ -62,9 +68,15 @@ class Sequencer(wiring.Component):
                 "drawn": In(stream.Signature(16)),
                 "begin": In(1),
                 "limit": In(16),
-                "instruction": Out(width),
+                "front": Out(width),
                 "start": Out(1),
+                "unit_free": In(1),
+                "reading": In(1),
+                "back": Out(width),
+                "running": Out(1),
+                "commit": Out(1),
                 "done": In(1),
+                "together": Out(1),
                 "token": Out(16),
                 "position": Out(16),
                 "loading": Out(1),
@@ -82,7 +94,7 @@ class Sequencer(wiring.Component):
         elapsed = Signal(32)
         last = Signal()
         generated = Signal(16)
-        idle = Signal()
+        idle, ended = Signal(), Signal()
         m.d.comb += self.busy.eq(~idle)
         m.d.sync += elapsed.eq(elapsed + 1)
 
@@ -102,24 +114,13 @@ class Sequencer(wiring.Component):
                     with m.If(self.i.valid):
                         m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.comb += self.loading.eq((self.position == 0) & (wait == 0))
-                m.d.sync += wait.eq(wait + 1)
-                with m.If(wait == rom.LATENCY):
-                    m.next = "DISPATCH"
-            with m.State("DISPATCH"):
-                m.d.sync += [self.instruction.eq(self.program.data), counter.eq(counter + 1)]
-                m.next = "START"
-            with m.State("START"):
-                with m.If(self.instruction[1] & ~last):
+                m.d.comb += self.loading.eq(self.position == 0)
+                m.d.sync += ended.eq(0)
+                m.next = "RUN"
+            with m.State("RUN"):
+                self._issue(m, last, wait, ended)
+                with m.If(ended & ~self.running & ~self.together):
                     m.next = "STEPPED"
-                with m.Else():
-                    m.d.comb += self.start.eq(1)
-                    m.next = "RUN"
-            with m.State("RUN"), m.If(self.done):
-                with m.If(self.instruction[0]):
-                    m.next = "STEPPED"
-                with m.Else():
-                    m.next = "DISPATCH"
             with m.State("STEPPED"):
                 m.d.sync += [counter.eq(0), self.cycles.eq(elapsed), wait.eq(0)]
                 if self.tokens:
@@ -135,6 +136,33 @@ class Sequencer(wiring.Component):
             if self.tokens:
                 self._sequence_states(m, last, generated, elapsed)
         return m
+
+    def _issue(self, m: Module, last: Signal, wait: Signal, ended: Signal) -> None:
+        """Move instructions from the ROM to `front`, from there to `back`."""
+        valid, started = Signal(), Signal()
+        stop = self.front[1] & ~last
+        leave = valid & self.together & ~self.reading
+        with m.If(wait != rom.LATENCY):
+            m.d.sync += wait.eq(wait + 1)
+
+        m.d.comb += self.start.eq(valid & ~started & ~stop & self.unit_free)
+        with m.If(self.start):
+            m.d.sync += started.eq(1)
+        moves = (self.start | (valid & started & ~self.together)) & (~self.running | self.done)
+        m.d.sync += self.commit.eq(moves)
+        with m.If(moves):
+            m.d.sync += [self.back.eq(self.front), self.running.eq(1), self.together.eq(1)]
+            m.d.sync += ended.eq(self.front[0])
+        with m.Elif(self.done):
+            m.d.sync += self.running.eq(0)
+
+        with m.If(valid & ~started & stop):
+            m.d.sync += [ended.eq(1), valid.eq(0)]
+        with m.Elif(leave):
+            m.d.sync += [valid.eq(0), self.together.eq(0)]
+        with m.If((~valid | leave) & (wait == rom.LATENCY) & ~ended):
+            m.d.sync += [self.front.eq(self.program.data), valid.eq(1), started.eq(0)]
+            m.d.sync += [self.program.addr.eq(self.program.addr + 1), wait.eq(0)]
 
     def _accept(self, m: Module, last: Signal) -> None:
         """Take a prompt token when one is offered."""

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric.address import LEVELS, AddressGenerator
 from rtl_gen.fabric.beat import beat
-from rtl_gen.fabric.pipeline import delay
+from rtl_gen.fabric.pipeline import register
 from rtl_gen.fabric.ram import Ram
 from rtl_gen.fabric.skid import Skid
 
@@ -31,7 +31,9 @@ class VectorMemory(wiring.Component):
     """Words of one beat; readers `a` and `b` and writer `d` walk loops of addresses.
 
     Two copies of the memory are written together and read apart. Read latency 4 cycles from
-    `start`, throughput 1 beat per cycle and stream.
+    `start`, throughput 1 beat per cycle and stream. Reader `a` may follow the writer through one
+    buffer: read k waits until more than ``k + a_lag`` beats of the running `d` walk are in, or the
+    walk has ended.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ class VectorMemory(wiring.Component):
         Elements of a word and of a beat.
     last_bits : mapping
         Per walker ``a``, ``b``, ``d`` the index widths of its loop levels, fastest first.
+    lag_bits : int
+        Width of `a_lag`.
 
     Members
     -------
@@ -49,6 +53,10 @@ class VectorMemory(wiring.Component):
         Beats to keep; every one is counted, and written when `d_write` is high.
     a_start, b_start, d_start : In(1)
         Pulses; configuration is stable from then on.
+    a_free, a_lag : In
+        Walk `a` reads nothing that the running `d` walk writes; or how far it stays behind.
+    a_busy : Out(1)
+        Walk `a` has beats that have not been taken.
     done : Out(1)
         The last beat of the `d` walk is being accepted.
     d_open : Out(1)
@@ -59,8 +67,9 @@ class VectorMemory(wiring.Component):
     """
 
     def __init__(
-        self, *, depth: int, width: int, last_bits: dict[str, Sequence[int]], elements: int = 1
-    ) -> None:
+        self, *, depth: int, width: int, last_bits: dict[str, Sequence[int]], elements: int = 1,
+        lag_bits: int = 1,
+    ) -> None:  # fmt: skip
         self.depth = max(2, depth)
         self.width = width
         self.elements = elements
@@ -75,6 +84,9 @@ class VectorMemory(wiring.Component):
             "done": Out(1),
             "d_last": Out(1),
             "d_open": Out(1),
+            "a_free": In(1),
+            "a_lag": In(max(1, lag_bits)),
+            "a_busy": Out(1),
         }
         for prefix in "abd":
             ports[f"{prefix}_start"] = In(1)
@@ -108,25 +120,56 @@ class VectorMemory(wiring.Component):
         m.d.sync += [address.eq(writer.addr), word.eq(self.d.payload)]
         m.d.sync += write.eq(taken & self.d_write)
 
+        issued = Signal()
+        allowed = self._follow(m, writer, taken, issued)
         for prefix, o in (("a", self.a), ("b", self.b)):
             memory = m.submodules[f"{prefix}_copy"] = Ram(self.depth, self.width * self.elements)
             reader = self._walker(m, prefix)
             skid = m.submodules[f"{prefix}_skid"] = Skid(self.width, self.elements)
             en = ~skid.i.valid | skid.i.ready
+            reading = reader.valid
+            if prefix == "a":
+                reading = reader.valid & allowed
             m.d.comb += [
                 memory.write.eq(write),
                 memory.write_addr.eq(address),
                 memory.write_data.eq(Value.cast(word)),
                 memory.en.eq(en),
                 memory.addr.eq(reader.addr),
-                reader.en.eq(en),
+                reader.en.eq(en & reading),
             ]
             data = Signal(self.width * self.elements, name=f"{prefix}_data", reset_less=True)
             with m.If(en):
                 m.d.sync += data.eq(memory.data)
             m.d.comb += [
                 Value.cast(skid.i.payload).eq(data),
-                skid.i.valid.eq(delay(m, en, reader.valid, 2, reset=True)),
             ]
+            fetched = register(m, en, reading, reset=True)
+            m.d.comb += skid.i.valid.eq(register(m, en, fetched, reset=True))
             wiring.connect(m, skid.o, wiring.flipped(o))
+            if prefix == "a":
+                m.d.comb += self.a_busy.eq(
+                    reader.valid | fetched | skid.i.valid | ~skid.i.ready | skid.o.valid
+                )
+                m.d.comb += issued.eq(reading & en)
         return m
+
+    def _follow(self, m: Module, writer: AddressGenerator, taken: Value, issued: Signal) -> Signal:
+        """Whether walk `a` may issue its next read."""
+        beats = sum(self.last_bits["d"]) + 1
+        written = Signal(beats)
+        needed = Signal(max(sum(self.last_bits["a"]), len(self.a_lag)) + 2)
+        ended, allowed = Signal(), Signal()
+        with m.If(self.d_start):
+            m.d.sync += written.eq(0)
+        with m.Elif(taken):
+            m.d.sync += written.eq(written + 1)
+        # One beat more than needed, so that a read issued meanwhile cannot overtake.
+        m.d.sync += allowed.eq(ended | (written > needed))
+        m.d.sync += needed.eq(needed + issued)
+        with m.If(self.done):
+            m.d.sync += ended.eq(1)
+        with m.If(self.a_start):
+            now = self.a_free | ~writer.valid
+            m.d.sync += [needed.eq(self.a_lag + 1), allowed.eq(now), ended.eq(now | self.done)]
+        return allowed

@@ -119,7 +119,8 @@ class Bench:
         stalls = bursts(self.rng, 6) if stall == "ragged" else pauses(self.rng, 0.0)
         self.sink = StreamSink(dut, "o", stalls, signed=signed and self.out_elements == 1)
 
-    def _send(self, inputs: Mapping[str, Iterable[int]]) -> None:
+    def send(self, **inputs: Iterable[int]) -> None:
+        """Queue `inputs`, without waiting."""
         for name, values in inputs.items():
             source = self.sources[name]
             source.send(pack(values, len(source.payload) // self.elements, self.elements))
@@ -134,13 +135,19 @@ class Bench:
         configure(self.dut, ports)
         await start(self.dut, *self.sources.values(), self.sink)
 
-    async def begin(self, pulse: str = "start", **ports: int) -> None:
-        """Set `ports`, wait a cycle for address registers behind them, raise `pulse` for one."""
+    async def begin(self, *pulses: str, **ports: int) -> None:
+        """Set `ports`, wait a cycle for registers behind them, raise `pulses` for a cycle.
+
+        Without `pulses` it is ``start``.
+        """
         configure(self.dut, ports)
+        signals = [getattr(self.dut, name) for name in pulses or ("start",)]
         await RisingEdge(self.dut.clk)
-        getattr(self.dut, pulse).value = 1
+        for signal in signals:
+            signal.value = 1
         await RisingEdge(self.dut.clk)
-        getattr(self.dut, pulse).value = 0
+        for signal in signals:
+            signal.value = 0
 
     async def drained(self) -> None:
         """Wait until the block has taken everything sent, and a few cycles more."""
@@ -154,7 +161,7 @@ class Bench:
 
         `count` is beats; `inputs` are elements.
         """
-        self._send(inputs)
+        self.send(**inputs)
         entrances = [(source.valid, source.ready) for source in self.sources.values()]
         elapsed = taken = 0
         entered = False
@@ -171,7 +178,7 @@ class Bench:
     async def exchange(self, expected: Iterable[int], where: str, **inputs: Iterable[int]) -> None:
         """Send `inputs` and compare what comes back, nothing missing and nothing too much."""
         sent = {name: [int(x) for x in values] for name, values in inputs.items()}
-        self._send(sent)
+        self.send(**sent)
         wanted = [int(x) for x in expected]
         try:
             payloads = await self.sink.receive(

@@ -116,6 +116,7 @@ def test_block_equals_golden(
             row_depth=len(rows),
             max_columns=max(columns for _, columns in shapes) // elements,
             max_rows=max(rows for rows, _ in shapes) // elements,
+            max_piece=max(rows for rows, _ in shapes) // elements,
             elements=elements,
         ),
         module=__name__,
@@ -142,8 +143,9 @@ async def every_matrix_with_random_and_extreme_vectors(dut: Any, idle: str, stal
     stored = matrices(shapes, weight_width)
     bench = Bench(dut, ["i"], idle, stall, elements=elements)
     await bench.reset(
-        start=0, weight_base=0, row_base=0, last_column=0, rows=0, shift=0, low=0, high=0
-    )
+        start=0, weight_base=0, last_column=0, group_rows=0,
+        drain=0, row_base=0, rows=0, shift=0, low=0, high=0,
+    )  # fmt: skip
     weight_base = row_base = 0
     for matrix in stored:
         rows, columns = matrix.weight.shape
@@ -157,9 +159,12 @@ async def every_matrix_with_random_and_extreme_vectors(dut: Any, idle: str, stal
         ):
             shift = max(0, bits + 16 - result.width - int(bench.rng.integers(0, 3)))
             await bench.begin(
+                "start",
+                "drain",
                 weight_base=weight_base,
                 row_base=row_base,
                 last_column=columns // elements - 1,
+                group_rows=rows // elements,
                 rows=rows // elements,
                 shift=shift,
                 low=result.min,
@@ -174,16 +179,75 @@ async def every_matrix_with_random_and_extreme_vectors(dut: Any, idle: str, stal
 
 
 @cocotb.test()
+@paced
+async def products_overlap_and_leave_in_pieces(dut: Any, idle: str, stall: str) -> None:
+    lanes, shapes, x_width, weight_width, elements = parameters().values()
+    kind = IntType(x_width)
+    bench = Bench(dut, ["i"], idle, stall, elements=elements)
+    await bench.reset(
+        start=0, weight_base=0, last_column=0, group_rows=0,
+        drain=0, row_base=0, rows=0, shift=0, low=0, high=0,
+    )  # fmt: skip
+    weight_base = row_base = 0
+    waiting: list[tuple[Matrix, NDArray[np.int64], int]] = []
+
+    async def leave() -> None:
+        """Let the oldest product leave in two pieces of different shifts and bounds."""
+        matrix, x, base = waiting.pop(0)
+        rows = len(matrix.weight)
+        cut = rows // 2 // elements * elements
+        bits = accumulator([matrix], kind).width
+        for first, last, shift, out in (
+            (0, cut, bits, IntType(16)),
+            (cut, rows, bits + 5, IntType(9)),
+        ):
+            piece = slice(first, last)
+            bias = None if matrix.bias is None else matrix.bias[piece]
+            y = const_matvec(
+                x[None], matrix.weight[piece], bias, matrix.multiplier[piece], shift, out
+            )
+            await bench.begin(
+                "drain", row_base=base + first // elements, rows=(last - first) // elements,
+                shift=shift, low=out.min, high=out.max,
+            )  # fmt: skip
+            if last > first:
+                await bench.exchange(y[0], f"rows {first} to {last} of {rows}")
+
+    for matrix in matrices(shapes, weight_width):
+        rows, columns = matrix.weight.shape
+        groups = -(-rows // lanes)
+        x = numbers(bench.rng, kind, columns)
+        # One group may wait in the drain, one in the accumulators; its operands are in by then.
+        if groups == 1:
+            await bench.begin(
+                weight_base=weight_base, last_column=columns // elements - 1,
+                group_rows=rows // elements,
+            )  # fmt: skip
+            bench.send(i=x)
+            await bench.sources["i"].drained()
+            waiting.append((matrix, x, row_base))
+            if len(waiting) == 2:
+                await leave()
+        weight_base += groups * columns // elements
+        row_base += rows // elements
+    while waiting:
+        await leave()
+
+
+@cocotb.test()
 async def groups_follow_each_other_without_a_bubble(dut: Any) -> None:
     lanes, shapes, _, _, elements = parameters().values()
     rows, columns = shapes[0]
     groups = -(-rows // lanes)
     bench = Bench(dut, ["i"], "steady", "steady", elements=elements)
     await bench.reset(
-        start=0, weight_base=0, row_base=0, last_column=0, rows=0, shift=0, low=0, high=0
-    )
+        start=0, weight_base=0, last_column=0, group_rows=0,
+        drain=0, row_base=0, rows=0, shift=0, low=0, high=0,
+    )  # fmt: skip
     row_beats, column_beats = rows // elements, columns // elements
-    await bench.begin(last_column=column_beats - 1, rows=row_beats)
+    await bench.begin(
+        "start", "drain", last_column=column_beats - 1, group_rows=row_beats, rows=row_beats
+    )
     # Rows leave a beat a cycle; with as many columns as lanes or more, a group leaves while the
     # next one is multiplied.
     assert columns >= lanes
