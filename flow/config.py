@@ -74,6 +74,7 @@ class Plan:
 
     lanes: int | None
     elements: int
+    heads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,11 @@ def load_model(path: Path) -> ModelConfig:
         data=_record(Data, values["data"]),
         quantize=_record(Quantize, values["quantize"]),
         adapters=_adapters(values["adapters"]),
-        plan=Plan(lanes=None if lanes == "auto" else lanes, elements=values["plan"]["elements"]),
+        plan=Plan(
+            lanes=None if lanes == "auto" else lanes,
+            elements=values["plan"]["elements"],
+            heads=values["plan"]["heads"],
+        ),
         verify=_record(Verify, values["verify"]),
         generate=_record(Generate, values["generate"]),
     )

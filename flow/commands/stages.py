@@ -124,7 +124,7 @@ def _rtl(args: argparse.Namespace) -> int:
 
     design = graph.read(args.graph)
     wanted = config.load_model(args.config).plan
-    emitted = emit.emit(design, plan.choose(design, wanted.lanes, wanted.elements))
+    emitted = emit.emit(design, plan.choose(design, wanted.lanes, wanted.elements, wanted.heads))
     files.write(args.folder / "chip.v", emitted.verilog)
     files.write_json(args.folder / "manifest.json", emitted.manifest)
     files.write_folder(args.folder / "rom", {

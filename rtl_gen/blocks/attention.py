@@ -8,6 +8,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.attention_head import (
     CACHE_LATENCY,
@@ -61,7 +62,7 @@ class Attention(wiring.Component):
 
     Raises
     ------
-    ValueError
+    UnsupportedError
         If `parallel` heads do not share whole cache words.
     """
 
@@ -294,13 +295,15 @@ def cache_heads(heads: int, kv_heads: int, parallel: int) -> int:
 
     Raises
     ------
-    ValueError
+    UnsupportedError
         If some of them would need only part of a word.
     """
     group = heads // kv_heads
     if heads % parallel or (parallel % group and group % parallel):
-        raise ValueError(
-            f"{parallel} heads at once of {heads} heads with {kv_heads} key heads: not whole groups"
+        raise UnsupportedError(
+            f"plan: {parallel} attention heads at once do not divide {heads} heads in groups of "
+            f"{group} that share a key head; choose a divisor or multiple of {group} that divides "
+            f"{heads}"
         )
     return max(1, parallel // group)
 

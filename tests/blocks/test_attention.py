@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rtl_gen.blocks.attention import Attention, cache_heads, layer_words
+from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric import rom
 from rtl_gen.golden.attention import attention
 from rtl_gen.ir import tables
@@ -144,7 +145,7 @@ def test_a_cache_word_holds_the_key_heads_read_at_once(
 
 
 def test_parallel_heads_share_whole_cache_words() -> None:
-    with pytest.raises(ValueError, match="3 heads at once of 6 heads with 3 key heads"):
+    with pytest.raises(UnsupportedError, match="3 attention heads at once do not divide 6 heads"):
         cache_heads(6, 3, 3)
 
 

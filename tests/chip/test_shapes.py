@@ -27,6 +27,7 @@ LAST = 1 << 16
 
 TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
     "llama": (checkpoints.tiny_llama, {}, Plan(4)),
+    "llama_heads_at_once": (checkpoints.tiny_llama, {}, Plan(16, elements=2, heads=2)),
     "llama_biased_untied_wide_head": (
         checkpoints.tiny_llama,
         {
@@ -41,7 +42,7 @@ TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
             "vocab_size": 19,
             "eos_token_id": [3, 7],
         },
-        Plan(8),
+        Plan(8, heads=3),
     ),
     "llama_one_layer_no_bos": (
         checkpoints.tiny_llama,
