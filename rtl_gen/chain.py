@@ -8,7 +8,7 @@ nothing else needs that value.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rtl_gen.ir import integer as ir
@@ -124,3 +124,31 @@ def _join(
             return index
     chains.append(Chain(source=operands[0], second=operands[1]))
     return len(chains) - 1
+
+
+def rows(graph: ir.IntegerGraph, op: ir.ConstMatVec | ir.Conv2d) -> int:
+    """Rows of a constant matrix."""
+    return len(graph.constants[op.weight].data)
+
+
+def merge(
+    graph: ir.IntegerGraph, chains: Sequence[Chain], index: int, lanes: int
+) -> Sequence[Chain]:
+    """Chain `index` and those behind it whose products of the same vector fill its last group.
+
+    The unit holds two finished groups, so no more may be left when the first product is out.
+    """
+    best = end = index + 1
+    head = chains[index].head
+    assert head is not None
+    apart = total = 0
+    for chain in chains[index:]:
+        other = chain.head
+        if other is None or not isinstance(other.op, ir.ConstMatVec) or other.inputs != head.inputs:
+            break
+        count = rows(graph, other.op)
+        apart, total, end = apart + -(-count // lanes), total + count, end + 1
+        left = -(-total // lanes) - rows(graph, head.op) // lanes  # type: ignore[arg-type]
+        if -(-total // lanes) < apart and left <= 2:
+            best = end - 1
+    return chains[index:best]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rtl_gen.fabric.address import Loop
 
 
@@ -62,6 +65,16 @@ class Layout:
     def pixel(self, row: int, column: int) -> Loop:
         """Every channel at one place."""
         return Loop(self.at(row, column), (self.shape[0],), (self.plane,))
+
+
+def sides(base: int, heads: int, half: int) -> Loop:
+    """Heads whose first and second halves, of `half` beats each, alternate beat by beat."""
+    return Loop(base, (heads, half, 2), (2 * half, 1, half))
+
+
+def spread(beats: NDArray[np.int64], elements: int) -> NDArray[np.int64]:
+    """Elements of beats in the order of the beats, int64, shape (len(beats) * elements,)."""
+    return np.asarray((beats[:, None] * elements + np.arange(elements)).ravel())
 
 
 class Allocator:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_gen.blocks.attention import layer_words
-from rtl_gen.chain import Chain, group, roots
+from rtl_gen.chain import Chain, group, merge, roots, rows
 from rtl_gen.errors import UnsupportedError
-from rtl_gen.fabric.address import Loop
+from rtl_gen.fabric.address import Loop, lag
 from rtl_gen.images import Images, Order
 from rtl_gen.ir import integer as ir
-from rtl_gen.layout import Allocator, Layout
+from rtl_gen.layout import Allocator, Layout, sides, spread
 from rtl_gen.plan import Plan
 from rtl_gen.program import HEADS, SINKS, Instruction, Program, assemble
 
@@ -129,7 +129,8 @@ class _Scheduler:
         base |= {"rotary": 0, "lookup": 0, "mul": 0, "add": 0}
         fields = base | fields | {"sink": SINKS.index(sink)} | d.fields("d")
         if fields["use_a"]:
-            fields |= self.follow()
+            behind = lag(self.reads, self.written)
+            fields |= {"a_free": 1} if behind is None else {"a_free": 0, "a_lag": behind}
         self.written = d.addresses() if sink == "memory" else np.empty(0, np.int64)
         if sink != "memory":
             del fields["d_base"]
@@ -138,22 +139,6 @@ class _Scheduler:
         self.instructions.append(Instruction(nodes, fields))
         if sink in ("key", "value"):
             self.state_written = len(self.instructions)
-
-    def follow(self) -> Fields:
-        """How far walk `a` stays behind what the instruction before writes.
-
-        Everything older is written before an instruction starts to read.
-        """
-        reads = self.reads
-        order = np.argsort(self.written, kind="stable")
-        at = np.searchsorted(self.written, reads, side="right", sorter=order) - 1
-        found = (at >= 0) & (len(self.written) > 0)
-        place = order[np.maximum(at, 0)] if len(order) else at
-        found = found & (self.written[place] == reads) if len(order) else found
-        if not found.any():
-            return {"a_free": 1}
-        lag = (place - np.arange(len(reads)))[found].max()
-        return {"a_free": 0, "a_lag": max(0, int(lag))}
 
     def bounds(self, prefix: str, node: ir.Node) -> Fields:
         """Saturation bounds of a node's value."""
@@ -244,17 +229,16 @@ class _Scheduler:
             self.reads = loop.addresses()
         return loop.fields(prefix) | {f"use_{prefix}": 1}
 
+    def sides(self, base: int, op: ir.Rotary | ir.Attention, heads: int = 0) -> Loop:
+        """A vector of heads in the order of `Rotary`."""
+        return sides(base, heads or op.heads, self.beats(op.head_dim // 2))
+
     def order(self, chain: Chain, layout: Layout) -> Loop:
         """A vector in the order that the chain streams it."""
         if chain.rotary is None:
             return layout.loop()
         assert isinstance(chain.rotary.op, ir.Rotary)
-        return self.interleave(layout.base, chain.rotary.op.heads, chain.rotary.op.head_dim)
-
-    def interleave(self, base: int, heads: int, head_dim: int) -> Loop:
-        """Heads in the order that `Rotary` takes: first half and second half alternate."""
-        half = self.beats(head_dim // 2)
-        return Loop(base, (heads, half, 2), (2 * half, 1, half))
+        return self.sides(layout.base, chain.rotary.op)
 
     def sink_fields(self, sink: str, taker: ir.Node | None) -> Fields:
         """What the sink needs to know."""
@@ -287,7 +271,7 @@ class _Scheduler:
                 assert isinstance(node.op, ir.Attention)
                 loop = self.layouts[value].loop()
                 if sink == "key" and self.is_interleaved(node):
-                    loop = self.interleave(loop.base, node.op.kv_heads, node.op.head_dim)
+                    loop = self.sides(loop.base, node.op, node.op.kv_heads)
                 fields = {"head": HEADS.index("copy")} | self.walk("a", loop)
                 fields |= self.sink_fields(sink, node)
                 count = Loop(0, (loop.length,), (1,))
@@ -328,7 +312,7 @@ class _Scheduler:
             case ir.Attention():
                 loop = self.layout(head.inputs[0]).loop()
                 if self.is_interleaved(head):
-                    loop = self.interleave(loop.base, op.heads, op.head_dim)
+                    loop = self.sides(loop.base, op)
                 fields |= self.walk("a", loop) | {
                     "head": HEADS.index("attend"), "cache_base": self.cache_base(head),
                     "score_multiplier": op.score.multiplier, "score_shift": op.score.shift,
@@ -342,9 +326,7 @@ class _Scheduler:
         """Order of a product's rows, beat by beat as its results leave."""
         if chain.rotary is None:
             return None
-        beats = self.order(chain, Layout(0, (0,))).addresses()
-        elements = np.arange(self.plan.elements)
-        return np.asarray((beats[:, None] * self.plan.elements + elements).ravel())
+        return spread(self.order(chain, Layout(0, (0,))).addresses(), self.plan.elements)
 
     def product_fields(self, index: int, chain: Chain) -> Fields:
         """Fields of a constant product, computed with its neighbours where that saves a pass."""
@@ -421,34 +403,6 @@ class _Scheduler:
             flags = {"final": int(index == last), "prefill_stop": int(stop)}
             marked.append(Instruction(instruction.nodes, instruction.fields | flags))
         return assemble(marked)
-
-
-def rows(graph: ir.IntegerGraph, op: ir.ConstMatVec | ir.Conv2d) -> int:
-    """Rows of a constant matrix."""
-    return len(graph.constants[op.weight].data)
-
-
-def merge(
-    graph: ir.IntegerGraph, chains: Sequence[Chain], index: int, lanes: int
-) -> Sequence[Chain]:
-    """Chain `index` and those behind it whose products of the same vector fill its last group.
-
-    The unit holds two finished groups, so no more may be left when the first product is out.
-    """
-    best = end = index + 1
-    head = chains[index].head
-    assert head is not None
-    apart = total = 0
-    for chain in chains[index:]:
-        other = chain.head
-        if other is None or not isinstance(other.op, ir.ConstMatVec) or other.inputs != head.inputs:
-            break
-        count = rows(graph, other.op)
-        apart, total, end = apart + -(-count // lanes), total + count, end + 1
-        left = -(-total // lanes) - rows(graph, head.op) // lanes  # type: ignore[arg-type]
-        if -(-total // lanes) < apart and left <= 2:
-            best = end - 1
-    return chains[index:best]
 
 
 def schedule(graph: ir.IntegerGraph, images: Images, plan: Plan) -> Schedule:

@@ -71,6 +71,24 @@ class Loop:
         return fields
 
 
+def lag(reads: NDArray[np.int64], written: NDArray[np.int64]) -> int | None:
+    """How many beats a reader stays behind a writer that it follows.
+
+    Parameters
+    ----------
+    reads, written : int64, shape (n,) and (m,)
+        Addresses in order.
+
+    Returns
+    -------
+    int or None
+        Read k may go when more than ``k + lag`` beats are written; None if it reads none of them.
+    """
+    last = {int(address): place for place, address in enumerate(written)}
+    behind = [last[int(a)] - k for k, a in enumerate(reads) if int(a) in last]
+    return max(0, *behind) if behind else None
+
+
 class AddressGenerator(wiring.Component):
     """Walks a `Loop`, one address per cycle while `en` is high.
 

@@ -12,7 +12,7 @@ import pytest
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from flow.testbench.stream import pauses, start
-from rtl_gen.fabric.address import LEVELS, AddressGenerator, Loop
+from rtl_gen.fabric.address import LEVELS, AddressGenerator, Loop, lag
 from tests.blocks.drive import configure
 from tests.harness import run_cocotb, seed
 
@@ -137,3 +137,22 @@ async def random_loops_with_and_without_pauses(dut: Any, pause: float) -> None:
                 await RisingEdge(dut.clk)
         await FallingEdge(dut.clk)
         assert bool(dut.valid.value) == (seen < len(expected)), f"TEST_SEED={seed()} {loop}"
+
+
+def test_a_reader_in_the_writers_order_follows_at_once() -> None:
+    written = Loop(8, (6,), (1,)).addresses()
+    assert lag(Loop(8, (6,), (1,)).repeat(3).addresses(), written) == 0
+
+
+def test_a_reader_of_halves_waits_for_the_other_half() -> None:
+    written = Loop(0, (6,), (1,)).addresses()
+    assert lag(Loop(0, (3, 2), (1, 3)).addresses(), written) == 2
+
+
+def test_a_reader_of_another_buffer_is_free() -> None:
+    assert lag(np.arange(4), np.arange(4, 8)) is None
+    assert lag(np.arange(4), np.empty(0, np.int64)) is None
+
+
+def test_the_last_write_of_an_address_counts() -> None:
+    assert lag(np.array([5]), np.array([5, 6, 5])) == 2
