@@ -41,8 +41,6 @@ def run(model: ModelConfig, path: Path, folder: Path) -> None:
         adapter_hidden_bits=model.adapters.hidden_bits,
     )
     origin = {"checkpoint": base.checkpoint.digest}
-    if model.adapters.tensors:
-        origin["adapter_slots"] = str(model.adapters.slots)
     integer = quantize(graph, base.weights, recipe, examples.calibration, origin, parts)
     numbers = quality(base.graph, base.weights, integer, examples.evaluation)
     routed = routing(base.graph, base.weights, integer, examples.evaluation)

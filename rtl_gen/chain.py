@@ -49,11 +49,16 @@ class Chain:
 
 
 def roots(graph: ir.IntegerGraph) -> dict[str, str]:
-    """For every value the one whose memory it shares: reshapes are other names."""
+    """For every value the one whose memory it shares: reshapes and adapted values do."""
     root = {item.name: item.name for item in graph.inputs}
     for node in graph.nodes:
-        is_alias = isinstance(node.op, ir.Reshape)
-        root[node.name] = root[node.inputs[0]] if is_alias else node.name
+        match node.op:
+            case ir.Reshape():
+                root[node.name] = root[node.inputs[0]]
+            case ir.LowRank():  # which changes y in place
+                root[node.name] = root[node.inputs[1]]
+            case _:
+                root[node.name] = node.name
     return root
 
 

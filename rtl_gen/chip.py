@@ -15,6 +15,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.adapter_memory import HOST_BITS, AdapterMemory, Geometry
+from rtl_gen.fabric.adapter_port import AdapterPort
 from rtl_gen.fabric.beat import split
 from rtl_gen.fabric.pipeline import register
 from rtl_gen.fabric.sequencer import Sequencer
@@ -27,7 +29,7 @@ from rtl_gen.schedule import Schedule
 IDENTITY_BYTES = 32
 
 HEAD_CONFIG = {
-    "matvec": {n: n for n in ("weight_base", "last_column", "group_rows")},
+    "matvec": {n: n for n in ("weight_base", "last_column", "group_rows", "source")},
     "embedding": {
         "table_base": "table_base", "row_base": "embedding_row", "columns": "columns",
         "shift": "head_shift", "low": "head_low", "high": "head_high",
@@ -41,7 +43,8 @@ HEAD_CONFIG = {
 """Ports of a head unit and the fields it takes them from when its instruction starts."""
 
 TAIL_CONFIG = {
-    "matvec": {"row_base": "row_base", "rows": "rows", "shift": "head_shift"}
+    "matvec": {"row_base": "row_base", "row_source": "row_source", "rows": "rows"}
+    | {"shift": "head_shift"}
     | {"low": "head_low", "high": "head_high"},
     "rotary": {n: f"rotary_{n}" for n in ("shift", "low", "high")} | {"table_base": "rotary_base"},
     "lookup": {"offset": "lookup_offset"},
@@ -75,6 +78,8 @@ class Chip(wiring.Component):
         From `rtl_gen.units.build`.
     width, elements : int
         Signed width of an element; elements of a beat.
+    adapter : Geometry or None
+        Of the adapter memory, if there is one.
 
     Members
     -------
@@ -90,11 +95,13 @@ class Chip(wiring.Component):
         Status; clock cycles of the last step.
     id_addr, id_data
         Identity ROM: 32 bytes, 2 cycles after the address.
+    adapter_addr, adapter_write, adapter_write_data, adapter_read_data
+        Only with an adapter memory: its host port (`rtl_gen.fabric.adapter_port`).
     """
 
     def __init__(
         self, graph: IntegerGraph, schedule: Schedule, units: dict[str, Any], width: int,
-        elements: int = 1,
+        elements: int = 1, adapter: Geometry | None = None,
     ) -> None:  # fmt: skip
         self.graph = graph
         self.program: Program = schedule.program
@@ -111,7 +118,7 @@ class Chip(wiring.Component):
         )  # fmt: skip
         self.sequencer = Sequencer(
             depth=len(self.program.instructions), width=self.program.width, tokens=self.tokens,
-            context=graph.context, bos=graph.bos, eos=graph.eos,
+            context=graph.context, bos=graph.bos, eos=graph.eos, adapters=adapter is not None,
         )  # fmt: skip
         self.identity = rom.Rom("identity", IDENTITY_BYTES, 8)
         ports: dict[str, Any] = {
@@ -123,6 +130,16 @@ class Chip(wiring.Component):
             "id_addr": In(range(IDENTITY_BYTES)),
             "id_data": Out(8),
         }
+        self.adapter_port: AdapterPort | None = None
+        if adapter is not None:
+            self.adapter_port = AdapterPort(adapter)
+            self.adapter_memory = AdapterMemory(adapter)
+            ports |= {
+                "adapter_addr": In(3),
+                "adapter_write": In(1),
+                "adapter_write_data": In(HOST_BITS),
+                "adapter_read_data": Out(HOST_BITS),
+            }
         if self.tokens:
             ports |= {"start": In(1), "seed": In(32), "beta": In(16), "limit": In(16)}
         super().__init__(ports)
@@ -130,6 +147,7 @@ class Chip(wiring.Component):
     def roms(self) -> list[tuple[rom.Rom, int]]:
         """Every ROM of the chip and how many copies of it there are."""
         found = [*_roms(self.sequencer), self.identity]
+        found += [] if self.adapter_port is None else _roms(self.adapter_port)
         for unit in self.units.values():
             found += _roms(unit)
         first = {part.name: part for part in reversed(found)}
@@ -165,10 +183,35 @@ class Chip(wiring.Component):
         for name, unit in self.units.items():
             m.submodules[name] = unit
         m.d.comb += [self.identity.addr.eq(self.id_addr), self.id_data.eq(self.identity.data)]
+        self._adapters(m)
         self._configure(m)
         head = self._heads(m)
         self._sinks(m, self._tail(m, head))
         return m
+
+    def _adapters(self, m: Module) -> None:
+        """Host port, adapter memory, and the lanes' way to it."""
+        port = self.adapter_port
+        if port is None:
+            return
+        memory = self.adapter_memory
+        m.submodules.adapter_port, m.submodules.adapter_memory = port, memory
+        wiring.connect(m, self.units["matvec"].memory, memory.read)
+        m.d.comb += [
+            port.addr.eq(self.adapter_addr),
+            port.write.eq(self.adapter_write),
+            port.write_data.eq(self.adapter_write_data),
+            self.adapter_read_data.eq(port.read_data),
+            port.boundary.eq(self.sequencer.boundary),
+            self.sequencer.adapted.eq(port.active != 0),
+            memory.active.eq(port.active),
+            memory.opened.eq(port.opened),
+            memory.write.eq(port.memory_write),
+            memory.bank.eq(port.bank),
+            memory.offset.eq(port.offset),
+            memory.piece.eq(port.piece),
+            memory.write_data.eq(port.memory_data),
+        ]
 
     def _configure(self, m: Module) -> None:
         """Microinstruction fields to the units' configuration ports; start pulses."""
@@ -186,7 +229,7 @@ class Chip(wiring.Component):
             sequencer.reading.eq(memory.a_busy),
         ]
         for name, ports in TAIL_CONFIG.items():
-            for port, field in ports.items() if name in units else ():
+            for port, field in _present(ports, units.get(name)):
                 m.d.comb += getattr(units[name], port).eq(self.back(field))
         free = Signal(init=1)
         m.d.comb += sequencer.unit_free.eq(free)
@@ -195,7 +238,7 @@ class Chip(wiring.Component):
             if unit is None:
                 continue
             begin = start & self._reads(head) & ~self.front("continued")
-            for port, field in ports.items():
+            for port, field in _present(ports, unit):
                 m.d.comb += getattr(unit, port).eq(register(m, begin, self.front(field)))
             m.d.comb += unit.start.eq(register(m, Const(1), begin, reset=True))
             # All but the matrix unit keep their configuration until their last result is out.
@@ -347,6 +390,11 @@ class Chip(wiring.Component):
         wiring.connect(m, sample.o, sequencer.drawn)
         with m.If(self._to("sample")):
             m.d.comb += sequencer.done.eq(sample.o.valid)
+
+
+def _present(ports: dict[str, str], unit: Any) -> list[tuple[str, str]]:
+    """Those configuration ports that a unit has."""
+    return [] if unit is None else [(p, f) for p, f in ports.items() if p in unit.signature.members]
 
 
 def _roms(component: Any) -> list[rom.Rom]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rtl_gen import units
+from rtl_gen.adapter.layout import lay_out
 from rtl_gen.chip import IDENTITY_BYTES, Chip
+from rtl_gen.fabric.adapter_memory import BANKS
+from rtl_gen.fabric.adapter_port import REGISTERS
 from rtl_gen.fabric.rom import image
 from rtl_gen.images import Images
 from rtl_gen.ir import integer as ir
-from rtl_gen.ir.range import accumulator
+from rtl_gen.ir import serialize
+from rtl_gen.ir.adapter import regions
+from rtl_gen.ir.range import accumulator, low_rank_bounds, symmetric
 from rtl_gen.ir.verify import verify
 from rtl_gen.plan import Plan
 from rtl_gen.program import HEADS, SINKS
@@ -62,7 +67,12 @@ def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
     scheduled = schedule(graph, contents, plan)
     contents.add_program(scheduled.program.words())
     parts = units.build(graph, sizes, scheduled.program, contents, plan)
-    chip = Chip(graph, scheduled, parts, sizes.stream, plan.elements)
+    layout = lay_out(graph, plan)
+    geometry = None if layout is None else layout.geometry
+    if geometry is not None:
+        digest = bytes.fromhex(serialize.digest(graph))
+        contents.add_base([int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)])
+    chip = Chip(graph, scheduled, parts, sizes.stream, plan.elements, geometry)
     verilog = convert(chip, "chip")
     files = {
         part.file: contents.text(part.name, part.depth, part.width)
@@ -92,12 +102,19 @@ def _state(name: str, width: int, depth: int) -> dict[str, Any]:
 
 
 def _memories(chip: Chip) -> list[dict[str, Any]]:
-    """Every memory with its class: ``constant`` (never written) or ``state``."""
+    """Every memory with its class: ``constant`` (never written), ``adapter`` or ``state``."""
     found = [
         {"name": part.name, "class": "constant", "width": part.width, "depth": part.depth,
          "image": part.file, "copies": copies}
         for part, copies in chip.roms()
     ]  # fmt: skip
+    if chip.adapter_port is not None:
+        geometry = chip.adapter_port.geometry
+        found += [
+            {"name": f"adapter_{bank}", "class": "adapter", "width": width,
+             "depth": geometry.slots * words, "copies": 1}
+            for bank, width, words in zip(BANKS, geometry.widths, geometry.words, strict=True)
+        ]  # fmt: skip
     memory = chip.memory
     width = memory.width * memory.elements
     found += [_state(f"vector_{copy}", width, memory.depth) for copy in "ab"]
@@ -108,6 +125,29 @@ def _memories(chip: Chip) -> list[dict[str, Any]]:
         scores = _state("scores", head.score_bits, attention.context)
         found.append(scores | {"copies": attention.parallel})
     return sorted(found, key=lambda item: str(item["name"]))
+
+
+def _adapters(graph: ir.IntegerGraph, chip: Chip) -> dict[str, Any]:
+    """What a host needs to know of the adapter memory, and the bounds that hold for any image."""
+    if chip.adapter_port is None:
+        return {}
+    geometry = chip.adapter_port.geometry
+    bounds = {
+        node.name: low_rank_bounds(op, graph.value(node.inputs[0])) for node, op in regions(graph)
+    }
+    return {
+        "adapters": {
+            "base": serialize.digest(graph),
+            "slots": geometry.slots,
+            "host_words": geometry.host_words,
+            "bits": geometry.bits,
+            "rank": regions(graph)[0][1].rank,
+            "accumulators": {
+                name: [str(symmetric(bound)) for bound in pair] for name, pair in bounds.items()
+            },
+            "registers": [asdict(item) for item in REGISTERS],
+        }
+    }
 
 
 def _manifest(
@@ -135,7 +175,12 @@ def _manifest(
         "beta_per_unit_temperature": beta,
         "identity": identity,
         "origin": dict(graph.origin),
-        "plan": {"lanes": plan.lanes, "elements": plan.elements, "heads": plan.heads},
+        "plan": {
+            "lanes": plan.lanes,
+            "elements": plan.elements,
+            "heads": plan.heads,
+            "slots": plan.slots,
+        },
         "memories": _memories(chip),
         "units": sorted([*chip.units, "memory", "sequencer", "identity"]),
         "accumulators": {
@@ -143,6 +188,7 @@ def _manifest(
             for node in graph.nodes
             if isinstance(node.op, products)
         },
+        **_adapters(graph, chip),
         "schedule": [
             {
                 "nodes": list(instruction.nodes),

@@ -118,6 +118,10 @@ class Images:
         """The microprogram."""
         self._place("program", words)
 
+    def add_base(self, words: Sequence[int]) -> None:
+        """Digest of the graph, which adapter images are bound to."""
+        self._place("adapter_base", words)
+
     def tables(self) -> dict[str, Sequence[int]]:
         """Contents of the ROMs that hold one table."""
         return {

@@ -8,6 +8,7 @@ from rtl_gen.errors import ConfigError
 from rtl_gen.ir.integer import ConstMatVec, Conv2d, IntegerGraph
 
 MAX_LANES = 128
+MAX_SLOTS = 64
 OVERHEAD_CYCLES = 20
 """Start, pipeline and drain of one matrix-vector product beside its own beats."""
 
@@ -26,6 +27,8 @@ class Plan:
     heads : int
         Attention heads computed at once; divides the heads, and is a divisor or a multiple of the
         query heads that share a key head.
+    slots : int
+        Adapters resident at once, if the graph has adapter regions.
 
     Raises
     ------
@@ -36,6 +39,7 @@ class Plan:
     lanes: int
     elements: int = 1
     heads: int = 1
+    slots: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= MAX_LANES or self.lanes & (self.lanes - 1):
@@ -49,6 +53,8 @@ class Plan:
             )
         if self.heads < 1:
             raise ConfigError(f"plan: heads must be positive, not {self.heads}")
+        if not 1 <= self.slots <= MAX_SLOTS:
+            raise ConfigError(f"plan: slots must be from 1 to {MAX_SLOTS}, not {self.slots}")
 
 
 def matvec_cycles(graph: IntegerGraph, plan: Plan) -> int:
@@ -71,12 +77,12 @@ def matvec_cycles(graph: IntegerGraph, plan: Plan) -> int:
 
 def choose(
     graph: IntegerGraph, lanes: int | None = None, elements: int | None = None,
-    heads: int | None = None,
+    heads: int | None = None, slots: int = 1,
 ) -> Plan:  # fmt: skip
     """Plan with `lanes`, or with as many as still pay: a doubling must save 15 % of the cycles."""
-    best = Plan(lanes or max(4, elements or 1), elements or 1, heads or 1)
+    best = Plan(lanes or max(4, elements or 1), elements or 1, heads or 1, slots)
     while lanes is None and best.lanes < MAX_LANES:
-        double = Plan(2 * best.lanes, best.elements, best.heads)
+        double = Plan(2 * best.lanes, best.elements, best.heads, slots)
         if matvec_cycles(graph, double) >= 0.85 * matvec_cycles(graph, best):
             break
         best = double

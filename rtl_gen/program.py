@@ -28,8 +28,8 @@ DATA_FIELDS = {
 }
 """Width of the fields whose values depend on the weights."""
 
-FLAGS = ("final", "prefill_stop")
-"""Bits 0 and 1 of a word; see `rtl_gen.fabric.sequencer`."""
+FLAGS = ("final", "prefill_stop", "adapter")
+"""Bits 0 to 2 of a word; see `rtl_gen.fabric.sequencer`."""
 
 
 @dataclass(frozen=True, slots=True)

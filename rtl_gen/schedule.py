@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl_gen.adapter.layout import AdapterLayout, lay_out
 from rtl_gen.blocks.attention import layer_words
 from rtl_gen.chain import Chain, group, merge, roots, rows
 from rtl_gen.errors import UnsupportedError
@@ -38,6 +39,7 @@ class _Scheduler:
     plan: Plan
     chains: list[Chain]
     root: dict[str, str]
+    adapter: AdapterLayout | None = None
     allocator: Allocator = field(default_factory=Allocator)
     layouts: dict[str, Layout] = field(default_factory=dict)
     last_use: dict[str, int] = field(default_factory=dict)
@@ -47,6 +49,7 @@ class _Scheduler:
     merged: set[int] = field(default_factory=set)
     reads: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     written: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    written_etched: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     # Liveness and placement.
 
@@ -125,13 +128,17 @@ class _Scheduler:
 
     def emit(self, nodes: tuple[str, ...], fields: Fields, d: Loop, sink: str) -> None:
         """Append an instruction."""
-        base: Fields = {"use_a": 0, "use_b": 0, "continued": 0}
+        base: Fields = {"use_a": 0, "use_b": 0, "continued": 0, "adapter": 0}
         base |= {"rotary": 0, "lookup": 0, "mul": 0, "add": 0}
         fields = base | fields | {"sink": SINKS.index(sink)} | d.fields("d")
         if fields["use_a"]:
-            behind = lag(self.reads, self.written)
-            fields |= {"a_free": 1} if behind is None else {"a_free": 0, "a_lag": behind}
+            # The one before is another one while instructions of adapters are left out.
+            before = [self.written] if fields["adapter"] else [self.written, self.written_etched]
+            lags = [found for item in before if (found := lag(self.reads, item)) is not None]
+            fields |= {"a_free": 0, "a_lag": max(lags)} if lags else {"a_free": 1}
         self.written = d.addresses() if sink == "memory" else np.empty(0, np.int64)
+        if not fields["adapter"]:
+            self.written_etched = self.written
         if sink != "memory":
             del fields["d_base"]
             for level in range(4):
@@ -194,6 +201,9 @@ class _Scheduler:
         if chain.head is not None and isinstance(chain.head.op, ir.Attention):
             self.store_cache(chain.head)
         value, head = chain.value, chain.head
+        if head is not None and isinstance(head.op, ir.LowRank):
+            self.emit_low_rank(head, head.op)
+            return
         windows = head is not None and isinstance(head.op, ir.Conv2d | ir.MaxPool2d)
         # Windows leave pixel by pixel, in an order that only memory can put right.
         sink, taker = ("memory", None) if windows else self.direct_sink(value)
@@ -216,8 +226,47 @@ class _Scheduler:
         else:
             fields = self.head_fields(head)
         self.emit(names, fields | second | tail, d, sink)
-        if target is not None:
+        if target is not None and not self.adapters_of(value):
             self.share(value, target)
+
+    def adapters_of(self, value: str) -> list[str]:
+        """Adapter regions that change `value` in place, in order."""
+        return [
+            node.name
+            for node in self.graph.nodes
+            if isinstance(node.op, ir.LowRank) and self.root[node.name] == value
+        ]
+
+    def emit_low_rank(self, node: ir.Node, op: ir.LowRank) -> None:
+        """Two products from the adapter memory; the second is added to y where it lies.
+
+        Without an active adapter both are left out, and y is what it was.
+        """
+        assert self.adapter is not None
+        place = self.adapter.places[node.name]
+        x, y = (self.layout(name) for name in node.inputs)
+        hidden = Layout(self.allocator.take(self.beats(op.rank)), (self.beats(op.rank),))
+        common = {"head": HEADS.index("matvec"), "adapter": 1}
+        first = common | {
+            "source": 1, "row_source": 1, "weight_base": place.a, "row_base": place.row_a,
+            "last_column": x.loop().length - 1, "group_rows": self.beats(op.rank),
+            "rows": self.beats(op.rank), "head_shift": op.shift_a,
+            "head_low": op.hidden.min, "head_high": op.hidden.max,
+        } | self.walk("a", x.loop().repeat(-(-op.rank // self.adapter.a_lanes)))  # fmt: skip
+        self.emit((node.name,), first, hidden.loop(), "memory")
+        rows_out = self.beats(node.value.shape[0])
+        groups = -(-node.value.shape[0] // self.plan.lanes)
+        second = common | {
+            "source": 2, "row_source": 2, "weight_base": place.b, "row_base": place.row_b,
+            "last_column": self.beats(op.rank) - 1, "group_rows": rows_out, "rows": rows_out,
+            "head_shift": op.shift_b, "add": 1,
+        } | self.bounds("head", node) | self.bounds("add", node)  # fmt: skip
+        second |= self.walk("a", hidden.loop().repeat(groups)) | self.walk("b", y.loop())
+        self.emit((node.name,), second, y.loop(), "memory")
+        self.allocator.free(hidden.base)
+        value = self.root[node.name]
+        if self.adapters_of(value)[-1] == node.name:
+            self.share(value, y)
 
     def second(self, chain: Chain, order: Callable[[Layout], Loop]) -> Fields:
         """Walk of the second operand in the order of the stream it meets."""
@@ -349,6 +398,7 @@ class _Scheduler:
         columns = self.graph.constants[pieces[0][0].weight].data[0].size
         return {
             "weight_base": self.images.weights(pieces),
+            "source": 0,
             "last_column": self.beats(columns) - 1,
             "group_rows": self.beats(sum(rows(self.graph, op) for op, _ in pieces)),
         }
@@ -356,7 +406,8 @@ class _Scheduler:
     def piece_fields(self, op: ir.ConstMatVec | ir.Conv2d, order: Order = None) -> Fields:
         """Fields of the matrix unit's results: one matrix."""
         return {
-            "head": HEADS.index("matvec"), "row_base": self.images.rows(op, order),
+            "head": HEADS.index("matvec"), "row_source": 0,
+            "row_base": self.images.rows(op, order),
             "rows": self.beats(rows(self.graph, op)), "head_shift": op.shift,
         }  # fmt: skip
 
@@ -397,7 +448,9 @@ class _Scheduler:
     def finish(self) -> Program:
         """Mark the last instruction, and where a step that draws no token ends."""
         last = len(self.instructions) - 1
-        marked = []
+        marked: list[Instruction] = []
+        if self.instructions[last].fields["adapter"]:
+            raise UnsupportedError("a step may not end with an adapter region")
         for index, instruction in enumerate(self.instructions):
             stop = bool(self.graph.vocabulary) and index == self.state_written
             flags = {"final": int(index == last), "prefill_stop": int(stop)}
@@ -418,4 +471,5 @@ def schedule(graph: ir.IntegerGraph, images: Images, plan: Plan) -> Schedule:
             f"plan: {plan.elements} elements per beat, but networks on frames move one element at "
             "a time; set `plan.elements` to 1"
         )
-    return _Scheduler(graph, images, plan, group(graph), roots(graph)).run()
+    made = _Scheduler(graph, images, plan, group(graph), roots(graph), lay_out(graph, plan))
+    return made.run()

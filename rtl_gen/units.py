@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from amaranth.lib import wiring
 
+from rtl_gen.adapter.layout import lay_out
 from rtl_gen.blocks.add import Add
 from rtl_gen.blocks.attention import Attention
 from rtl_gen.blocks.const_matvec import ConstMatVec
@@ -20,6 +21,8 @@ from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric.lockstep import Lockstep
 from rtl_gen.images import Images
 from rtl_gen.ir import integer as ir
+from rtl_gen.ir.adapter import regions
+from rtl_gen.ir.range import low_rank_bounds, symmetric
 from rtl_gen.ir.types import IntType
 from rtl_gen.plan import Plan
 from rtl_gen.program import DATA_FIELDS, Program
@@ -75,6 +78,9 @@ def widths(graph: ir.IntegerGraph) -> Widths:
         if isinstance(node.op, ir.ConstMatVec | ir.Conv2d)
     ]
     acc = 1
+    for node, low in regions(graph):
+        bounds = low_rank_bounds(low, numeric[node.inputs[0]])
+        acc = max(acc, *(symmetric(bound).width for bound in bounds))
     for op, x_type in products:
         weight = graph.constants[op.weight]
         product = signed_width(weight.type) + signed_width(x_type) - 1
@@ -87,7 +93,13 @@ def widths(graph: ir.IntegerGraph) -> Widths:
     tables = [op.table for op in ops if isinstance(op, ir.Embedding)]
     return Widths(
         stream=max(signed_width(value.type) for value in numeric.values()),
-        x=max((signed_width(x_type) for _, x_type in products), default=1),
+        x=max(
+            *(signed_width(x_type) for _, x_type in products),
+            *(low.hidden.width for _, low in regions(graph)),
+            *(signed_width(numeric[node.inputs[0]].type) for node, _ in regions(graph)),
+            1,
+            1,
+        ),
         weight=_constant_width(graph, [op.weight for op, _ in products]),
         acc=acc,
         bias=max(acc, _constant_width(graph, biases)) if biases else 1,
@@ -129,6 +141,7 @@ def build(
         name: max((i.fields[name] for i in program.instructions if name in i.fields), default=1)
         for name in program.fields
     }
+    adapter = lay_out(graph, plan)
     units: dict[str, wiring.Component] = {}
     if any(isinstance(op, ir.ConstMatVec | ir.Conv2d) for op in ops):
         units["matvec"] = ConstMatVec(
@@ -136,7 +149,8 @@ def build(
             bias_width=sizes.bias, width=sizes.stream, weight_depth=depth["matvec_weight"],
             row_depth=depth["matvec_row"], max_columns=peak["last_column"] + 1,
             max_rows=peak["group_rows"], max_piece=peak["rows"],
-            elements=plan.elements,
+            elements=plan.elements, adapter=adapter.geometry if adapter else None,
+            element_width=regions(graph)[0][1].element.width if adapter else 0,
         )  # fmt: skip
     if any(isinstance(op, ir.Embedding) for op in ops):
         units["embedding"] = Embedding(

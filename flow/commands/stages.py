@@ -123,8 +123,10 @@ def _rtl(args: argparse.Namespace) -> int:
     from rtl_gen import emit  # noqa: PLC0415  # Amaranth takes a second to import
 
     design = graph.read(args.graph)
-    wanted = config.load_model(args.config).plan
-    emitted = emit.emit(design, plan.choose(design, wanted.lanes, wanted.elements, wanted.heads))
+    model = config.load_model(args.config)
+    wanted, slots = model.plan, model.adapters.slots
+    chosen = plan.choose(design, wanted.lanes, wanted.elements, wanted.heads, slots)
+    emitted = emit.emit(design, chosen)
     files.write(args.folder / "chip.v", emitted.verilog)
     files.write_json(args.folder / "manifest.json", emitted.manifest)
     files.write_folder(args.folder / "rom", {

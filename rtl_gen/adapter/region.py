@@ -68,7 +68,14 @@ def insert(graph: real.ModelGraph, regions: Regions) -> real.ModelGraph:
     targets = _targets(graph, regions.tensors)
     renamed: dict[str, str] = {}
     nodes: list[real.Node] = []
+    # Products of one vector stay side by side: the machine computes them together.
+    waiting: list[real.Node] = []
+    before: tuple[str, ...] = ()
     for node in graph.nodes:
+        if waiting and not (isinstance(node.op, real.Linear) and node.inputs == before):
+            nodes += waiting
+            waiting = []
+        before = node.inputs
         inputs = tuple(renamed.get(name, name) for name in node.inputs)
         current = replace(node, inputs=inputs)
         if node.name not in targets:
@@ -85,8 +92,9 @@ def insert(graph: real.ModelGraph, regions: Regions) -> real.ModelGraph:
         else:
             nodes.append(current)
             low = real.Node(f"{node.name}{SUFFIX}", op, (inputs[0], node.name), node.shape)
-            nodes.append(low)
+            waiting.append(low)
             renamed[node.name] = low.name
+    nodes += waiting
     outputs = {public: renamed.get(name, name) for public, name in graph.outputs.items()}
     return replace(graph, nodes=tuple(nodes), outputs=outputs)
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from rtl_gen.blocks.requantize import Requantize
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.adapter_memory import Geometry, ReadPorts
 from rtl_gen.fabric.beat import beat, cut, pack, split
 from rtl_gen.fabric.pipeline import delay, register, tree
 from rtl_gen.fabric.product import product
@@ -79,6 +80,10 @@ class ConstMatVec(wiring.Component):
         Most beats of a row, of results, and of results of one piece.
     elements : int
         Elements of a beat; divides `lanes` and the sizes of every matrix.
+    adapter : Geometry or None
+        Adapter memory that the lanes read, too.
+    element_width : int
+        Bits of an adapter's element.
     name : str
         Prefix of the ROM images ``<name>_weight`` and ``<name>_row``.
 
@@ -94,13 +99,21 @@ class ConstMatVec(wiring.Component):
         Pulse: let `rows` beats of results leave; when those of the piece before have left.
     row_base, rows, shift, low, high : In
         First ROM word, beats of the piece, and as in `Requantize`; stable until it has left.
+    source, row_source : In
+        With an adapter memory: what `weight_base` and `row_base` are addresses of. 0 is the ROM, 1
+        the adapter's `a`, 2 its `b`; a `row_source` other than 0 is the adapter's rows.
+    memory : Out
+        With an adapter memory: its reading ports.
     """
 
     def __init__(
         self, *, lanes: int, x_width: int, weight_width: int, acc_width: int, bias_width: int,
         width: int, weight_depth: int, row_depth: int, max_columns: int, max_rows: int,
-        max_piece: int, elements: int = 1, name: str = "matvec",
+        max_piece: int, elements: int = 1, adapter: Geometry | None = None,
+        element_width: int = 0, name: str = "matvec",
     ) -> None:  # fmt: skip
+        self.adapter = adapter
+        self.element_width = element_width
         self.lanes = lanes
         self.x_width = x_width
         self.weight_width = weight_width
@@ -111,13 +124,19 @@ class ConstMatVec(wiring.Component):
         self.row_bits = MULTIPLIER_BITS + bias_width
         self.weights = rom.Rom(f"{name}_weight", weight_depth, lanes * elements * weight_width)
         self.row_constants = rom.Rom(f"{name}_row", row_depth, elements * self.row_bits)
+        depth, row_depth = self.weights.depth, self.row_constants.depth
+        ports: dict[str, Any] = {}
+        if adapter is not None:
+            depth = max(depth, *adapter.words[:2])
+            row_depth = max(row_depth, adapter.words[2])
+            ports = {"source": In(2), "row_source": In(2), "memory": Out(ReadPorts(adapter))}
         super().__init__(
             {
                 "i": In(stream.Signature(beat(width, elements))),
                 "o": Out(stream.Signature(beat(width, elements))),
                 "start": In(1),
-                "weight_base": In(range(self.weights.depth)),
-                "row_base": In(range(self.row_constants.depth)),
+                "weight_base": In(range(depth)),
+                "row_base": In(range(row_depth)),
                 "last_column": In(range(max(2, max_columns))),
                 "group_rows": In(range(max_rows + 1)),
                 "drain": In(1),
@@ -125,6 +144,7 @@ class ConstMatVec(wiring.Component):
                 "shift": In(6),
                 "low": In(signed(width)),
                 "high": In(signed(width)),
+                **ports,
             }
         )
 
@@ -165,7 +185,7 @@ class ConstMatVec(wiring.Component):
             delay(m, en, x[: self.x_width].as_signed(), rom.LATENCY)
             for x in split(self.i.payload, self.elements)
         ]
-        weights = cut(self.weights.data, signed(self.weight_width), self.lanes * self.elements)
+        weights = self._weights(m, en, accepted)
         accumulators = [
             Signal(signed(self.acc_width), name=f"acc{j}", reset_less=True)
             for j in range(self.lanes)
@@ -173,8 +193,9 @@ class ConstMatVec(wiring.Component):
         for j, acc in enumerate(accumulators):
             products = []
             for k, x in enumerate(xs):
-                exact = Signal(signed(self.x_width + self.weight_width), name=f"exact{j}_{k}")
-                m.submodules[f"lane{j}_{k}"] = product(x, weights[j * self.elements + k], exact)
+                weight = weights[j * self.elements + k]
+                exact = Signal(signed(self.x_width + len(weight)), name=f"exact{j}_{k}")
+                m.submodules[f"lane{j}_{k}"] = product(x, weight, exact)
                 products.append(register(m, en, exact))
             term = products[0] if len(products) == 1 else register(m, en, tree(products))
             with m.If(en & valid):
@@ -185,6 +206,35 @@ class ConstMatVec(wiring.Component):
         rows, rows_valid = self._drain(m, done, finished, drain_free, accumulators)
         self._requantize(m, rows, rows_valid)
         return m
+
+    def _weights(self, m: Module, en: Value, accepted: Value) -> list[Value]:
+        """Weights of all products of this cycle, from the ROM or from the adapter memory."""
+        shape = signed(self.weight_width)
+        etched = cut(self.weights.data, shape, self.lanes * self.elements)
+        if self.adapter is None:
+            return etched
+        memory = self.memory
+        for name in ("a", "b"):
+            address = getattr(memory, f"{name}_addr")
+            m.d.comb += getattr(memory, f"{name}_en").eq(en)
+            with m.If(self.start):
+                m.d.sync += address.eq(self.weight_base + getattr(memory, f"{name}_base"))
+            with m.Elif(accepted):
+                m.d.sync += address.eq(address + 1)
+        source = delay(m, en, self.source, rom.LATENCY)
+        shape = signed(self.element_width)
+        a = cut(memory.a_data, shape, len(memory.a_data) // self.element_width)
+        b = cut(memory.b_data, shape, len(memory.b_data) // self.element_width)
+        chosen = []
+        for k, etched_weight in enumerate(etched):
+            weight = Signal(signed(max(self.weight_width, self.element_width)), name=f"weight{k}")
+            m.d.comb += weight.eq(etched_weight)
+            with m.If(source == 1):
+                m.d.comb += weight.eq(a[k] if k < len(a) else 0)
+            with m.If(source == 2):
+                m.d.comb += weight.eq(b[k])
+            chosen.append(weight)
+        return chosen
 
     def _drain(
         self, m: Module, done: Signal, finished: Signal, drain_free: Signal,
@@ -208,6 +258,13 @@ class ConstMatVec(wiring.Component):
         with m.Elif(take):
             m.d.sync += wanted.eq(wanted - 1)
             m.d.sync += self.row_constants.addr.eq(self.row_constants.addr + 1)
+        if self.adapter is not None:
+            address = self.memory.row_addr
+            m.d.comb += self.memory.row_en.eq(self.row_constants.en)
+            with m.If(self.drain):
+                m.d.sync += address.eq(self.row_base + self.memory.row_base)
+            with m.Elif(take):
+                m.d.sync += address.eq(address + 1)
         with m.If(done & drain_free):
             m.d.sync += filled.eq(finished)
             m.d.sync += [q.eq(a) for q, a in zip(queue, accumulators, strict=True)]
@@ -224,11 +281,16 @@ class ConstMatVec(wiring.Component):
         for k, (acc, constant) in enumerate(zip(rows, constants, strict=True)):
             unit = Requantize(max(self.acc_width, self.bias_width) + 1, self.width)
             m.submodules[f"requantize{k}"] = unit
-            bias = constant[MULTIPLIER_BITS:].as_signed()
+            multiplier, bias = constant[:MULTIPLIER_BITS], constant[MULTIPLIER_BITS:].as_signed()
+            if self.adapter is not None:
+                # The pieces of the two memories never overlap: one has left when the next starts.
+                adapted = self.row_source != 0
+                other = self.memory.row_data.word_select(k, MULTIPLIER_BITS)
+                multiplier, bias = Mux(adapted, other, multiplier), Mux(adapted, 0, bias)
             m.d.comb += [
                 unit.i.valid.eq(arriving),
                 unit.i.payload.acc.eq(register(m, en, delay(m, en, acc, rom.LATENCY) + bias)),
-                unit.i.payload.multiplier.eq(register(m, en, constant[:MULTIPLIER_BITS])),
+                unit.i.payload.multiplier.eq(register(m, en, multiplier)),
                 unit.shift.eq(self.shift),
                 unit.low.eq(self.low),
                 unit.high.eq(self.high),

@@ -53,6 +53,27 @@ class Geometry:
         return self.slots * per_slot
 
 
+class ReadPorts(wiring.Signature):
+    """Reading side of an adapter memory, as its reader sees it.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        members: dict[str, Any] = {}
+        for bank, words, width in zip(BANKS, geometry.words, geometry.widths, strict=True):
+            addresses = range(max(2, geometry.slots * words))
+            members |= {
+                f"{bank}_en": Out(1),
+                f"{bank}_addr": Out(addresses),
+                f"{bank}_base": In(addresses),
+                f"{bank}_data": In(width),
+            }
+        super().__init__(members)
+
+
 class AdapterMemory(wiring.Component):
     """Three memories of `Geometry`, each made of pieces that the host writes one at a time.
 
@@ -70,10 +91,10 @@ class AdapterMemory(wiring.Component):
         Slots from 1 on.
     write, bank, offset, piece, write_data : In
         One piece of word `offset` of slot `opened`.
-    <bank>_en, <bank>_addr, <bank>_data
-        Reading, for the banks ``a``, ``b`` and ``row``.
-    <bank>_base : Out
-        Address of the first word of slot `active`, one cycle later; readers start from it.
+    read : In(ReadPorts)
+        For the banks ``a``, ``b`` and ``row``: ``<bank>_en``, ``<bank>_addr``, ``<bank>_data``, and
+        ``<bank>_base``, the address of the first word of slot `active` one cycle later, from which
+        readers start.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -88,14 +109,8 @@ class AdapterMemory(wiring.Component):
             "offset": In(range(max(2, most))),
             "piece": In(range(max(2, pieces))),
             "write_data": In(HOST_BITS),
+            "read": In(ReadPorts(geometry)),
         }
-        for bank, words, width in zip(BANKS, geometry.words, geometry.widths, strict=True):
-            ports |= {
-                f"{bank}_en": In(1, init=1),
-                f"{bank}_addr": In(range(max(2, geometry.slots * words))),
-                f"{bank}_base": Out(range(max(2, geometry.slots * words))),
-                f"{bank}_data": Out(width),
-            }
         super().__init__(ports)
 
     def elaborate(self, platform: Any) -> Module:
@@ -108,10 +123,10 @@ class AdapterMemory(wiring.Component):
             shape = range(max(2, depth))
             into_base = Signal(shape, name=f"{name}_write_base")
             from_base = Array(Const(b, shape) for b in bases)[self.active]
-            m.d.sync += getattr(self, f"{name}_base").eq(from_base)
+            m.d.sync += getattr(self.read, f"{name}_base").eq(from_base)
             m.d.comb += into_base.eq(Array(Const(b, shape) for b in bases)[self.opened])
             target = Signal(shape, name=f"{name}_to")
-            en, address = getattr(self, f"{name}_en"), getattr(self, f"{name}_addr")
+            en, address = getattr(self.read, f"{name}_en"), getattr(self.read, f"{name}_addr")
             m.d.sync += target.eq(into_base + self.offset)
             data = register(m, Const(1), self.write_data)
             parts = []
@@ -126,5 +141,5 @@ class AdapterMemory(wiring.Component):
                     ram.addr.eq(address),
                 ]
                 parts.append(register(m, en, ram.data))
-            m.d.comb += getattr(self, f"{name}_data").eq(Cat(*parts))
+            m.d.comb += getattr(self.read, f"{name}_data").eq(Cat(*parts))
         return m

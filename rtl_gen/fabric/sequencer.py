@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth import C, Cat, Module, Signal
+from amaranth import C, Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,13 +26,16 @@ class Sequencer(wiring.Component):
     ----------
     depth, width : int
         Words of the ROM ``program``. Bit 0 of a word marks the last instruction of a step; bit 1
-        marks an instruction from which on a step that draws no token does nothing.
+        marks an instruction from which on a step that draws no token does nothing; bit 2 marks
+        one that is left out while no adapter is active.
     tokens : bool
         Steps are tokens (else frames: a step begins when a frame is offered).
     context : int
         Largest number of steps of one sequence.
     bos, eos : sequence of int
         Token that `begin` starts with (at most one); tokens that end a sequence.
+    adapters : bool
+        There is an adapter memory.
 
     Members
     -------
@@ -48,14 +51,17 @@ class Sequencer(wiring.Component):
         Instruction that writes, if `running`; the pulse that it is a new one; it is finished.
     together : Out(1)
         Both are the same instruction.
+    adapted, boundary
+        An adapter is active; no instruction of a step has been read, so that this may change.
     token, position, last, loading, busy, cycles : Out
         Inputs of the step; `loading` pulses when a sequence starts; cycles of the last step.
     """
 
     def __init__(
         self, *, depth: int, width: int, tokens: bool, context: int, bos: Sequence[int],
-        eos: Sequence[int],
+        eos: Sequence[int], adapters: bool = False,
     ) -> None:  # fmt: skip
+        self.adapters = adapters
         self.tokens = tokens
         self.context = context
         self.bos = tuple(bos)
@@ -77,6 +83,8 @@ class Sequencer(wiring.Component):
                 "commit": Out(1),
                 "done": In(1),
                 "together": Out(1),
+                "adapted": In(1),
+                "boundary": Out(1),
                 "token": Out(16),
                 "position": Out(16),
                 "loading": Out(1),
@@ -100,7 +108,7 @@ class Sequencer(wiring.Component):
 
         with m.FSM(name="sequencer"):
             with m.State("IDLE"):
-                m.d.comb += idle.eq(1)
+                m.d.comb += [idle.eq(1), self.boundary.eq(1)]
                 m.d.sync += [elapsed.eq(0), self.position.eq(0), generated.eq(0), wait.eq(0)]
                 if self.tokens:
                     self._accept(m, last)
@@ -114,7 +122,7 @@ class Sequencer(wiring.Component):
                     with m.If(self.i.valid):
                         m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.comb += self.loading.eq(self.position == 0)
+                m.d.comb += [self.loading.eq(self.position == 0), self.boundary.eq(1)]
                 m.d.sync += ended.eq(0)
                 m.next = "RUN"
             with m.State("RUN"):
@@ -160,9 +168,14 @@ class Sequencer(wiring.Component):
             m.d.sync += [ended.eq(1), valid.eq(0)]
         with m.Elif(leave):
             m.d.sync += [valid.eq(0), self.together.eq(0)]
+        word = self.program.data
+        left_out = Const(0)
+        if self.adapters:
+            left_out = word[2] & ~self.adapted & ~(word[1] & ~last)
         with m.If((~valid | leave) & (wait == rom.LATENCY) & ~ended):
-            m.d.sync += [self.front.eq(self.program.data), valid.eq(1), started.eq(0)]
             m.d.sync += [self.program.addr.eq(self.program.addr + 1), wait.eq(0)]
+            with m.If(~left_out):
+                m.d.sync += [self.front.eq(word), valid.eq(1), started.eq(0)]
 
     def _accept(self, m: Module, last: Signal) -> None:
         """Take a prompt token when one is offered."""

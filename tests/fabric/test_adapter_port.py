@@ -32,7 +32,7 @@ class Memory(wiring.Component):
 
     def __init__(self, geometry: Geometry) -> None:
         self.port, self.memory = AdapterPort(geometry), AdapterMemory(geometry)
-        shapes = {name: getattr(self.memory, f"{name}_addr").shape() for name in BANKS}
+        shapes = {name: getattr(self.memory.read, f"{name}_addr").shape() for name in BANKS}
         super().__init__(
             {
                 "addr": In(3), "write": In(1), "write_data": In(32), "read_data": Out(32),
@@ -56,9 +56,10 @@ class Memory(wiring.Component):
             q.piece.eq(p.piece), q.write_data.eq(p.memory_data),
         ]  # fmt: skip
         for name in BANKS:
-            m.d.comb += getattr(q, f"{name}_addr").eq(getattr(self, f"{name}_addr"))
-            m.d.comb += getattr(self, f"{name}_data").eq(getattr(q, f"{name}_data"))
-            m.d.comb += getattr(self, f"{name}_base").eq(getattr(q, f"{name}_base"))
+            m.d.comb += getattr(q.read, f"{name}_en").eq(1)
+            m.d.comb += getattr(q.read, f"{name}_addr").eq(getattr(self, f"{name}_addr"))
+            m.d.comb += getattr(self, f"{name}_data").eq(getattr(q.read, f"{name}_data"))
+            m.d.comb += getattr(self, f"{name}_base").eq(getattr(q.read, f"{name}_base"))
         return m
 
 
