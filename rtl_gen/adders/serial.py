@@ -20,11 +20,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rtl_gen.adders.serial_graph import Operand, SerialGraph, SerialNode, SerialOutput
+from rtl_gen.adders.serial_graph import (
+    Operand,
+    SerialGraph,
+    SerialNode,
+    SerialOutput,
+    by_output,
+)
 
-INPUT_TIME = 2
-"""Cycles from ``phase[0]`` to bit 0 at the inputs: a node may have to be told one cycle ahead."""
+INPUT_TIME = 3
+"""Cycles from ``phase[0]`` to bit 0 at the inputs: a node may have to be told one cycle ahead, and
+what tells it is two registers behind the phase."""
 
+LOADS, COPIES = 16, 8
+"""Nodes that one copy of a control signal serves, and copies that one register feeds."""
 
 # Modules of their own, each one LUT. Mapping for speed (abc9) otherwise takes a second LUT to save
 # a level (402 LUT4 instead of about 340 for a 16x16 int4 matrix). And Yosys turns first values to
@@ -42,6 +51,17 @@ module {name}_major #(parameter [0:0] FIRST = 0, parameter [2:0] NEGATIVE = 0)
   assign m = h ? FIRST : x[0] & x[1] | x[0] & x[2] | x[1] & x[2];
 endmodule
 
+(* keep_hierarchy *)
+module {name}_hold(input clk, input en, input coming, output reg o);
+  always @(posedge clk) if (en) o <= coming;
+endmodule
+
+(* keep_hierarchy *)
+module {name}_reset(input clk, input en, input en_next, input begun, input coming, output reg o);
+  // The phase stands still with the rest, so what comes next is what is there already.
+  always @(posedge clk) o <= en_next & (en ? coming : begun);
+endmodule
+
 """
 
 
@@ -52,9 +72,10 @@ class SerialCore:
     Parameters
     ----------
     verilog : str
-        Module `name` and one below it. Ports: ``clk``; ``en``, which every register obeys;
-        ``en_next``, its value in the next cycle; ``phase`` (period), one-hot, bit 0 high
-        `INPUT_TIME` cycles before bit 0 of a word is at ``x`` (n_in); ``y`` (n_out).
+        Module `name` and those below it. Ports: ``clk``; ``en``, which every register obeys, low
+        only while the phase is ``latency % period``; ``en_next``, its value in the next cycle;
+        ``phase`` (period), one-hot, bit 0 high `INPUT_TIME` cycles before bit 0 of a word is at
+        ``x`` (n_in); ``y`` (n_out).
     period : int
         Cycles a word takes.
     latency : int
@@ -63,6 +84,8 @@ class SerialCore:
         Nodes of at most two, and of three operands.
     delays : int
         Flip-flops that only delay.
+    chains : int
+        Carry chains.
     """
 
     verilog: str
@@ -71,6 +94,7 @@ class SerialCore:
     nodes2: int
     nodes3: int
     delays: int
+    chains: int = 0
 
 
 @dataclass
@@ -82,7 +106,7 @@ class _Writer:
     lines: list[str] = field(default_factory=list)
     longest: dict[int, int] = field(default_factory=dict)
     gates: dict[tuple[int, int, int], str] = field(default_factory=dict)
-    windows: dict[tuple[int, int, bool], str] = field(default_factory=dict)
+    windows: dict[tuple[int, int, bool], int] = field(default_factory=dict)
 
     def delayed(self, value: int, cycles: int) -> str:
         self.longest[value] = max(self.longest.get(value, 0), cycles)
@@ -95,7 +119,9 @@ class _Writer:
         reset does not wait for their enable.
         """
         key = (first % self.period, length, resets)
-        return self.windows.setdefault(key, f"{'r' if resets else 'h'}{key[0]}_{length}")
+        before = self.windows.get(key, 0)
+        self.windows[key] = before + 1
+        return f"{'r' if resets else 'h'}{key[0]}_{length}_{before // LOADS}"
 
     def gated(self, value: int, cycles: int, shift: int, time: int) -> str:
         """`value` delayed, with zeros for the `shift` bits from word time `time` on."""
@@ -114,7 +140,7 @@ class _Writer:
         return self.gates[key]
 
 
-def serial_core(graph: SerialGraph, period: int, name: str) -> SerialCore:
+def serial_core(graph: SerialGraph, period: int, name: str, *, relaxed: int = 0) -> SerialCore:
     """Schedule `graph` as early as possible and write it as Verilog.
 
     Parameters
@@ -139,10 +165,18 @@ def serial_core(graph: SerialGraph, period: int, name: str) -> SerialCore:
         raise ValueError(f"a shift leaves nothing of a word of {period} bits")
     writer = _Writer(name, period)
     times = [INPUT_TIME] * graph.inputs
+    graph = by_output(graph)
+    reads = [0] * (graph.inputs + len(graph.nodes))
+    for operand in (operand for node in graph.nodes for operand in node.operands):
+        reads[operand.value] += 1
     for value, node in enumerate(graph.nodes, graph.inputs):
         time = _start(node, times)
         if len(node.operands) == 3:
-            _three(writer, value, node, time, times)
+            if max(reads[o.value] for o in node.operands) > relaxed:
+                _pipelined(writer, value, node, time, times)
+                time += 1
+            else:
+                _three(writer, value, node, time, times)
         else:
             _two(writer, value, node, time, times)
         times.append(time + 1)
@@ -156,7 +190,7 @@ def serial_core(graph: SerialGraph, period: int, name: str) -> SerialCore:
         rows.append(f"  assign y[{row}] = {writer.gated(output.value, wait, output.shift, last)};")
     delays = sum(writer.longest.values()) + len(writer.gates)
     return SerialCore(
-        verilog=_module(graph, writer, rows, name),
+        verilog=_module(graph, writer, rows, last),
         period=period,
         latency=last,
         nodes2=sum(len(node.operands) < 3 for node in graph.nodes),
@@ -225,6 +259,26 @@ def _three(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]
     ]
 
 
+def _pipelined(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
+    """Sum of three in two stages, one LUT between registers."""
+    a, b, c = (_signed(w, operand, time, times) for operand in node.operands)
+    hold = w.window(time - 1, 1, resets=False)
+    reset = w.window(time, 1, resets=True)
+    # The carry the sum begins with: one in the majority's flip-flop, one in the second stage.
+    m, r = int(node.negatives > 0), int(node.negatives > 1)
+    n = value
+    w.lines += [
+        f"  reg v{n}, q{n}, i{n}, k{n}, d{n}, e{n};",
+        f"  wire m{n};",
+        _major(w, n, (a, b, c), hold, m),
+        f"  always @(posedge clk) if (en) begin q{n} <= m{n}; i{n} <= q{n}; end",
+        f"  always @(posedge clk) if (en) d{n} <= {a} ^ {b} ^ {c} ^ q{n};",
+        f"  always @(posedge clk) if ({reset}) begin e{n} <= 1'b0; k{n} <= 1'b{r}; end"
+        f" else if (en) begin e{n} <= d{n}; k{n} <= i{n}; end",
+        f"  always @(posedge clk) if (en) v{n} <= d{n} ^ (e{n} ? ~v{n} : k{n});",
+    ]
+
+
 def _major(w: _Writer, value: int, operands: tuple[str, str, str], hold: str, first: int) -> str:
     """Instance of the majority; complements go into it, where they cost no LUT."""
     negative = sum(name.startswith("~") << k for k, name in enumerate(operands))
@@ -239,23 +293,14 @@ def _signed(w: _Writer, operand: Operand, time: int, times: list[int]) -> str:
     return f"~{name}" if operand.negative else name
 
 
-def _module(graph: SerialGraph, w: _Writer, rows: list[str], name: str) -> str:
+def _module(graph: SerialGraph, w: _Writer, rows: list[str], latency: int) -> str:
     lines = [
-        f"module {name}(input clk, input en, input en_next, input [{w.period - 1}:0] phase,",
+        f"module {w.name}(input clk, input en, input en_next, input [{w.period - 1}:0] phase,",
         f"  input [{graph.inputs - 1}:0] x, output [{len(graph.outputs) - 1}:0] y);",
     ]
     lines += [f"  wire v{k} = x[{k}];" for k in range(graph.inputs)]
-    for (first, length, resets), window in sorted(w.windows.items()):
-        begun = " | ".join(f"phase[{(first + k) % w.period}]" for k in range(length))
-        coming = " | ".join(f"phase[{(first + k - 1) % w.period}]" for k in range(length))
-        lines.append(f"  reg {window};")
-        if resets:
-            # The phase stands still with the rest, so what comes next is what is there already.
-            lines.append(
-                f"  always @(posedge clk) {window} <= en_next & (en ? {coming} : {begun});"
-            )
-        else:
-            lines.append(f"  always @(posedge clk) if (en) {window} <= {coming};")
+    for key, loads in sorted(w.windows.items()):
+        lines += _window(w, key, -(-loads // LOADS), latency % w.period)
     for value, longest in sorted(w.longest.items()):
         for cycles in range(1, longest + 1):
             source = f"v{value}_{cycles - 1}" if cycles > 1 else f"v{value}"
@@ -267,4 +312,33 @@ def _module(graph: SerialGraph, w: _Writer, rows: list[str], name: str) -> str:
     declarations = [line for line in w.lines if line.startswith("  reg")]
     statements = [line for line in w.lines if not line.startswith("  reg")]
     body = [*lines[:2], *declarations, *lines[2:], *statements, *rows, "endmodule", ""]
-    return _LUTS.format(name=name) + "\n".join(body)
+    return _LUTS.format(name=w.name) + "\n".join(body)
+
+
+def _window(w: _Writer, key: tuple[int, int, bool], copies: int, stands: int) -> list[str]:
+    """Copies of one control signal; the pipeline stands still in phase `stands` only."""
+    first, length, resets = key
+    name = f"{'r' if resets else 'h'}{first}_{length}"
+
+    def phases(early: int) -> str:
+        return " | ".join(f"phase[{(first + k - early) % w.period}]" for k in range(length))
+
+    lines = [f"  wire {name}_{copy};" for copy in range(copies)]
+    if resets and (stands - first) % w.period < length:
+        return lines + [
+            f"  {w.name}_reset i{name}_{copy}(clk, en, en_next, {phases(0)}, {phases(1)},"
+            f" {name}_{copy});"
+            for copy in range(copies)
+        ]
+    if copies == 1:
+        return [*lines, f"  {w.name}_hold i{name}_0(clk, en, {phases(1)}, {name}_0);"]
+    for start in range(0, copies, COPIES):
+        lines += [
+            f"  wire {name}_{start}_early;",
+            f"  {w.name}_hold e{name}_{start}(clk, en, {phases(2)}, {name}_{start}_early);",
+        ]
+        lines += [
+            f"  {w.name}_hold i{name}_{copy}(clk, en, {name}_{start}_early, {name}_{copy});"
+            for copy in range(start, min(start + COPIES, copies))
+        ]
+    return lines

@@ -79,7 +79,7 @@ def most_negatives(operands: int) -> int:
     return max(1, operands - 1)
 
 
-def fuse(graph: AdderGraph) -> SerialGraph:
+def fuse(graph: AdderGraph, *, joined: bool = True) -> SerialGraph:
     """Join adders that no other one shares into nodes of three operands.
 
     An adder read by one other adder alone may become part of it. Such pairs are a matching in a
@@ -88,6 +88,8 @@ def fuse(graph: AdderGraph) -> SerialGraph:
     Parameters
     ----------
     graph : AdderGraph
+    joined : bool
+        Whether nodes may have three operands.
 
     Returns
     -------
@@ -107,7 +109,10 @@ def fuse(graph: AdderGraph) -> SerialGraph:
         free = [
             side
             for side in sides
-            if side.value >= first and uses[side.value] == 1 and len(sums[side.value]) == 2
+            if joined
+            and side.value >= first
+            and uses[side.value] == 1
+            and len(sums[side.value]) == 2
         ]
         if free:
             # The later one is the deeper one more often than not: its level goes.
@@ -122,7 +127,7 @@ def fuse(graph: AdderGraph) -> SerialGraph:
     return _number(graph, sums, uses)
 
 
-def search(weight: NDArray[np.int64], tries: int = 8) -> SerialGraph:
+def search(weight: NDArray[np.int64], tries: int = 8, *, joined: bool = True) -> SerialGraph:
     """Smallest of several serial graphs of ``weight @ x``.
 
     Sharing is greedy, and which of equally frequent pairs comes first depends on the order of the
@@ -134,6 +139,8 @@ def search(weight: NDArray[np.int64], tries: int = 8) -> SerialGraph:
     weight : int64, shape (n_out, n_in)
     tries : int
         At least 1. The first is the order as it stands.
+    joined : bool
+        Whether nodes may have three operands.
 
     Returns
     -------
@@ -143,7 +150,7 @@ def search(weight: NDArray[np.int64], tries: int = 8) -> SerialGraph:
     order = np.arange(weight.shape[1])
     found = []
     for _ in range(max(1, tries)):
-        graph = share(weight[:, order], fan_in=3)
+        graph = share(weight[:, order], fan_in=3 if joined else 2)
         adders = (
             replace(a, left=_column(a.left, order), right=_column(a.right, order))
             for a in graph.adders
@@ -151,9 +158,32 @@ def search(weight: NDArray[np.int64], tries: int = 8) -> SerialGraph:
         outputs = (
             None if o is None else replace(o, value=_column(o.value, order)) for o in graph.outputs
         )
-        found.append(fuse(AdderGraph(graph.inputs, tuple(adders), tuple(outputs))))
+        found.append(fuse(AdderGraph(graph.inputs, tuple(adders), tuple(outputs)), joined=joined))
         order = rng.permutation(weight.shape[1])
     return min(found, key=luts)
+
+
+def by_output(graph: SerialGraph) -> SerialGraph:
+    """The same graph, its nodes in the order in which the rows need them."""
+    place = {value: value for value in range(graph.inputs)}
+    nodes: list[SerialNode] = []
+    for output in graph.outputs:
+        stack = [] if output is None else [output.value]
+        while stack:
+            value = stack[-1]
+            if value in place:
+                stack.pop()
+                continue
+            node = graph.nodes[value - graph.inputs]
+            missing = [o.value for o in node.operands if o.value not in place]
+            if missing:
+                stack += missing[::-1]
+                continue
+            nodes.append(SerialNode(tuple(replace(o, value=place[o.value]) for o in node.operands)))
+            place[value] = graph.inputs + len(nodes) - 1
+            stack.pop()
+    outputs = tuple(o and replace(o, value=place[o.value]) for o in graph.outputs)
+    return SerialGraph(graph.inputs, tuple(nodes), outputs)
 
 
 def luts(graph: SerialGraph) -> int:

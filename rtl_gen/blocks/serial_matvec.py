@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from rtl_gen.adders import accumulator, search, serial_core
+from rtl_gen.adders import accumulator, digit_core, search, serial_core
 from rtl_gen.ir.types import IntType
+
+
+def period(acc: IntType, x: IntType, digit: int) -> int:
+    """Cycles between two vectors: digits of the longest word."""
+    if digit == 1:
+        return max(acc.width, x.width + 1)
+    return max(2, -(-max(acc.width, x.width) // digit))
+
+
+def extended(word: Signal, width: int) -> Value:
+    """Lowest `width` bits of a signed word, its sign where it has no more."""
+    return Cat(word, word[-1].replicate(max(0, width - len(word))))[:width]
 
 
 class SerialMatVec(wiring.Component):
@@ -26,6 +38,10 @@ class SerialMatVec(wiring.Component):
         Signed type of an element of the input.
     tries : int
         Adder graphs to choose the smallest from.
+    digit : int
+        Bits of every element a cycle; above 1 the nodes are carry chains.
+    cells : {"portable", "ecp5"}
+        What the carry chains are made of, as in `rtl_gen.adders.digit_serial.digit_core`.
     name : str
         Name of the Verilog module that holds the adders.
 
@@ -34,8 +50,9 @@ class SerialMatVec(wiring.Component):
     acc : IntType
         Narrowest type that holds every row's sum for all inputs.
     period : int
-        Cycles a word takes: the width of `acc`, but more than that of `x`, because the last bit of
-        an element is read one cycle after the next vector may have come.
+        Cycles a word takes: digits of `acc` and of `x`, at least 2. With digits of one bit more
+        than the bits of `x`, because an element's last bit is read one cycle after the next vector
+        may have come.
     core : rtl_gen.adders.serial.SerialCore
         Its ``verilog`` goes beside that of this component.
 
@@ -56,6 +73,8 @@ class SerialMatVec(wiring.Component):
         x: IntType,
         *,
         tries: int = 1,
+        digit: int = 1,
+        cells: str = "portable",
         name: str = "serial_matvec_core",
     ) -> None:
         if not x.signed or x.width < 2:
@@ -64,8 +83,13 @@ class SerialMatVec(wiring.Component):
         self.name = name
         self.rows, self.columns = weight.shape
         self.acc = accumulator(weight, x)
-        self.period = max(self.acc.width, x.width + 1)
-        self.core = serial_core(search(weight, tries), self.period, name)
+        self.digit = digit
+        self.period = period(self.acc, x, digit)
+        graph = search(weight, tries, joined=digit == 1)
+        if digit == 1:
+            self.core = serial_core(graph, self.period, name)
+        else:
+            self.core = digit_core(graph, self.period, name, digit=digit, cells=cells)
         super().__init__(
             {
                 "i": In(stream.Signature(self.columns * x.width)),
@@ -76,7 +100,8 @@ class SerialMatVec(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Build the control, the serializer, the core and the collector."""
         m = Module()
-        bits, rows = Signal(self.columns, reset_less=True), Signal(self.rows)
+        bits = Signal(self.columns * self.digit, reset_less=True)
+        rows = Signal(self.rows * self.digit)
         phase = Signal(self.period, init=1 << self.period - 1)
         en, en_next = Signal(init=1), Signal()
         m.submodules.core = Instance(
@@ -90,11 +115,22 @@ class SerialMatVec(wiring.Component):
         )
         accepted = self.i.valid & self.i.ready
         finished = self._control(m, phase, en, en_next, accepted)
-        self._serialize(m, bits, phase, en, accepted)
-
-        collected = [Signal(self.period, name=f"row{r}", reset_less=True) for r in range(self.rows)]
+        # A word's first digit is expected `INPUT_TIME` cycles after its phase[0].
+        early = Signal.like(bits)
         with m.If(en):
-            m.d.sync += [row.eq(Cat(row[1:], rows[r])) for r, row in enumerate(collected)]
+            m.d.sync += bits.eq(early)
+        if self.digit == 1:
+            self._serialize(m, early, phase, en, accepted)
+        else:
+            self._digits(m, early, en, accepted)
+
+        word = self.period * self.digit
+        collected = [Signal(word, name=f"row{r}", reset_less=True) for r in range(self.rows)]
+        with m.If(en):
+            m.d.sync += [
+                row.eq(Cat(row[self.digit :], rows.word_select(r, self.digit)))
+                for r, row in enumerate(collected)
+            ]
         with m.If(finished & en):
             m.d.sync += self.o.payload.eq(Cat(*(row[: self.acc.width] for row in collected)))
         return m
@@ -154,4 +190,22 @@ class SerialMatVec(wiring.Component):
             m.d.sync += [
                 bits[k].eq(held.word_select(k, width).bit_select(index, 1))
                 for k in range(self.columns)
+            ]
+
+    def _digits(self, m: Module, bits: Signal, en: Signal, accepted: Value) -> None:
+        """Send the digits of every element by shifting; its sign follows by itself."""
+        width, digit = self.x.width, self.digit
+        held = [
+            Signal(signed(width), name=f"held{k}", reset_less=True) for k in range(self.columns)
+        ]
+        waiting = Signal.like(bits)
+        with m.If(en):
+            m.d.sync += [
+                waiting.eq(Cat(*(extended(word, digit) for word in held))),
+                bits.eq(waiting),
+            ]
+            m.d.sync += [word.eq(word >> digit) for word in held]
+        with m.If(accepted):
+            m.d.sync += [
+                word.eq(self.i.payload.word_select(k, width)) for k, word in enumerate(held)
             ]

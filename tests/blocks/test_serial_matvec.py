@@ -13,6 +13,7 @@ from rtl_gen.blocks.serial_matvec import SerialMatVec
 from rtl_gen.golden.serial_matvec import serial_matvec
 from rtl_gen.ir.types import IntType
 from tests.adders.matrices import MATRICES, SIMULATED
+from tests.adders.primitives import CCU2C
 from tests.blocks.drive import Bench, paced
 from tests.blocks.vectors import pack, vectors
 from tests.harness import parameters, run_cocotb
@@ -28,17 +29,33 @@ def test_unsigned_elements_are_refused() -> None:
         SerialMatVec(np.ones((1, 1), np.int64), IntType(8, signed=False))
 
 
+CASES = [
+    *((name, 8, 1, "portable") for name in SIMULATED),
+    ("int4", 5, 1, "portable"),
+    ("ternary", 2, 1, "portable"),
+    ("int4", 8, 2, "ecp5"),
+    ("zero rows and columns", 8, 3, "ecp5"),
+    ("single column", 8, 4, "ecp5"),
+    ("opposite rows", 8, 4, "portable"),
+    ("negative rows", 8, 8, "ecp5"),
+    ("int8", 8, 2, "portable"),
+    ("int8", 8, 8, "ecp5"),
+    ("ternary", 2, 4, "ecp5"),
+    ("all zero", 5, 2, "portable"),
+]
+
+
 @pytest.mark.cocotb
-@pytest.mark.parametrize(
-    ("matrix", "width"), [*((name, 8) for name in SIMULATED), ("int4", 5), ("ternary", 2)]
-)
-def test_block_equals_golden(matrix: str, width: int, tmp_path: Path) -> None:
-    block = SerialMatVec(MATRICES[matrix], IntType(width))
+@pytest.mark.parametrize(("matrix", "width", "digit", "cells"), CASES)
+def test_block_equals_golden(
+    matrix: str, width: int, digit: int, cells: str, tmp_path: Path
+) -> None:
+    block = SerialMatVec(MATRICES[matrix], IntType(width), digit=digit, cells=cells)
     run_cocotb(
         block,
         module=__name__,
         build_dir=tmp_path,
-        verilog_text=block.core.verilog,
+        verilog_text=block.core.verilog + (CCU2C if cells == "ecp5" else ""),
         parameters={
             "matrix": matrix,
             "width": width,
