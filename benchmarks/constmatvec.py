@@ -130,6 +130,8 @@ def main() -> None:
     parser.add_argument("--digit", type=int, default=1, help="serial: bits of an element a cycle")
     parser.add_argument("--stack", type=int, default=4, help="digits: nodes on one carry chain")
     parser.add_argument("--relaxed", type=int, default=0, help="x")
+    parser.add_argument("--lanes", type=int, default=64, help="rom, macro: rows at once")
+    parser.add_argument("--packed", action="store_true", help="rom, macro: two lanes a DSP")
     parser.add_argument("--emit", action="store_true", help="only generate the Verilog")
     parser.add_argument("--levels", type=int, default=2, help="parallel, da4ml: adders a register")
     parser.add_argument("--streams", action="store_true", help="the block with its streams")

@@ -24,7 +24,6 @@ from rtl_gen.verilog import convert
 
 X = IntType(8)
 LARGEST = {"int8": 127, "int4": 7}
-ROM_LANES = 64
 
 
 @dataclass(frozen=True)
@@ -181,14 +180,14 @@ def da4ml(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
 def rom_lanes(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
     """The chip's ROM-fed lanes, requantizer included."""
     rows, columns = weight.shape
-    lanes = min(rows, ROM_LANES)
+    lanes = min(rows, options.lanes)
     bits = IntType.holding(int(weight.min()), int(weight.max())).width
     words = const_matvec.weight_words(weight, lanes, bits)
     row_words = const_matvec.row_words(None, np.full(rows, 1 << 15), 8)
     block = const_matvec.ConstMatVec(
         lanes=lanes, x_width=X.width, weight_width=bits, acc_width=accumulator(weight, X).width,
         bias_width=8, width=X.width, weight_depth=len(words), row_depth=len(row_words),
-        max_columns=columns, max_rows=rows,
+        max_columns=columns, max_rows=rows, max_piece=rows, packed=options.packed,
     )  # fmt: skip
     files = {
         "matvec_weight.hex": rom.image(words, lanes * bits),

@@ -15,6 +15,7 @@ from rtl_gen.blocks.requantize import Requantize
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.adapter_memory import Geometry, ReadPorts
 from rtl_gen.fabric.beat import beat, cut, pack, split
+from rtl_gen.fabric.packed_product import packed_product
 from rtl_gen.fabric.pipeline import delay, register, tree
 from rtl_gen.fabric.product import product
 
@@ -84,6 +85,8 @@ class ConstMatVec(wiring.Component):
         Adapter memory that the lanes read, too.
     element_width : int
         Bits of an adapter's element.
+    packed : bool
+        Two lanes share a multiplier, as `rtl_gen.fabric.packed_product` does it.
     name : str
         Prefix of the ROM images ``<name>_weight`` and ``<name>_row``.
 
@@ -110,8 +113,9 @@ class ConstMatVec(wiring.Component):
         self, *, lanes: int, x_width: int, weight_width: int, acc_width: int, bias_width: int,
         width: int, weight_depth: int, row_depth: int, max_columns: int, max_rows: int,
         max_piece: int, elements: int = 1, adapter: Geometry | None = None,
-        element_width: int = 0, name: str = "matvec",
+        element_width: int = 0, packed: bool = False, name: str = "matvec",
     ) -> None:  # fmt: skip
+        self.packed = packed
         self.adapter = adapter
         self.element_width = element_width
         self.lanes = lanes
@@ -190,14 +194,10 @@ class ConstMatVec(wiring.Component):
             Signal(signed(self.acc_width), name=f"acc{j}", reset_less=True)
             for j in range(self.lanes)
         ]
+        products = self._products(m, en, xs, weights)
         for j, acc in enumerate(accumulators):
-            products = []
-            for k, x in enumerate(xs):
-                weight = weights[j * self.elements + k]
-                exact = Signal(signed(self.x_width + len(weight)), name=f"exact{j}_{k}")
-                m.submodules[f"lane{j}_{k}"] = product(x, weight, exact)
-                products.append(register(m, en, exact))
-            term = products[0] if len(products) == 1 else register(m, en, tree(products))
+            row = products[j]
+            term = row[0] if len(row) == 1 else register(m, en, tree(row))
             with m.If(en & valid):
                 m.d.sync += acc.eq(Mux(first, 0, acc) + term)
         with m.If(en):
@@ -206,6 +206,24 @@ class ConstMatVec(wiring.Component):
         rows, rows_valid = self._drain(m, done, finished, drain_free, accumulators)
         self._requantize(m, rows, rows_valid)
         return m
+
+    def _products(
+        self, m: Module, en: Value, xs: Sequence[Value], weights: Sequence[Value]
+    ) -> list[list[Value]]:
+        """Products of every lane, a stage later, one per element of the beat."""
+        lanes: list[list[Value]] = [[] for _ in range(self.lanes)]
+        paired = self.lanes & ~1 if self.packed else 0
+        for k, x in enumerate(xs):
+            column = weights[k :: self.elements]
+            for j in range(0, paired, 2):
+                both = packed_product(m, en, x, column[j], column[j + 1], f"lane{j}_{k}")
+                for lane, exact in enumerate(both, j):
+                    lanes[lane].append(exact)
+            for j in range(paired, self.lanes):
+                result = Signal(signed(self.x_width + len(column[j])), name=f"exact{j}_{k}")
+                m.submodules[f"lane{j}_{k}"] = product(x, column[j], result)
+                lanes[j].append(register(m, en, result))
+        return lanes
 
     def _weights(self, m: Module, en: Value, accepted: Value) -> list[Value]:
         """Weights of all products of this cycle, from the ROM or from the adapter memory."""

@@ -81,14 +81,16 @@ def test_row_words_put_the_bias_above_the_multiplier() -> None:
 
 @pytest.mark.cocotb
 @pytest.mark.parametrize(
-    ("lanes", "shapes", "x_width", "weight_width", "elements"),
+    ("lanes", "shapes", "x_width", "weight_width", "elements", "packed"),
     [
-        (4, [[4, 4], [7, 3], [1, 9], [9, 1]], 8, 4, 1),
-        (8, [[16, 16], [5, 2], [17, 5]], 8, 8, 1),
-        (1, [[3, 4], [1, 1]], 5, 2, 1),
-        (3, [[7, 6], [2, 1]], 16, 8, 1),
-        (6, [[10, 6], [2, 4], [14, 2]], 8, 4, 2),
-        (4, [[8, 4], [4, 8], [12, 4]], 8, 3, 4),
+        (5, [[7, 6], [3, 5]], 8, 4, 1, True),
+        (4, [[8, 4], [12, 4]], 6, 5, 2, True),
+        (4, [[4, 4], [7, 3], [1, 9], [9, 1]], 8, 4, 1, False),
+        (8, [[16, 16], [5, 2], [17, 5]], 8, 8, 1, False),
+        (1, [[3, 4], [1, 1]], 5, 2, 1, False),
+        (3, [[7, 6], [2, 1]], 16, 8, 1, False),
+        (6, [[10, 6], [2, 4], [14, 2]], 8, 4, 2, False),
+        (4, [[8, 4], [4, 8], [12, 4]], 8, 3, 4, False),
     ],
 )
 def test_block_equals_golden(
@@ -97,6 +99,7 @@ def test_block_equals_golden(
     x_width: int,
     weight_width: int,
     elements: int,
+    packed: bool,
     tmp_path: Path,
 ) -> None:
     stored = matrices(shapes, weight_width)
@@ -118,6 +121,7 @@ def test_block_equals_golden(
             max_rows=max(rows for rows, _ in shapes) // elements,
             max_piece=max(rows for rows, _ in shapes) // elements,
             elements=elements,
+            packed=packed,
         ),
         module=__name__,
         build_dir=tmp_path,
