@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from flow import ecp5, files
+from flow import ecp5, files, mapping
 from flow.config import TargetConfig
 from flow.tools import base, ecppack, nextpnr_ecp5, yosys
 from rtl_gen.errors import FlowError
@@ -37,12 +37,20 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
     files.write(folder / "top.v", top)
     room = ecp5.CAPACITY[target.device]
     linked_job = folder / "link"
-    mapped, lut_products = shared(folder) / "synthesis", False
-    modules = _map_chip(chip, mapped, log, lut_products=lut_products)
-    if ecp5.of_module(modules, "chip").dsp > room.dsp:
-        print("  too few multipliers on the device: building the lanes from LUTs", file=sys.stderr)
-        mapped, lut_products = shared(folder) / "synthesis_lut_products", True
-        modules = _map_chip(chip, mapped, log, lut_products=lut_products)
+    manifest = files.read_json(chip.parent / "manifest.json")
+    share: mapping.LogicShare | None = mapping.choose(manifest, room)
+    while share is not None:
+        chosen, mapped = share, shared(folder) / f"synthesis{share.suffix}"
+        modules = _map_chip(chip, mapped, log, share)
+        if ecp5.of_module(modules, "chip").dsp <= room.dsp:
+            break
+        share = mapping.enlarge(share, manifest)
+        if share is not None:
+            print(
+                "  too few multipliers on the device: building lanes with operands of up to "
+                f"{share.product_bits} bits from LUTs",
+                file=sys.stderr,
+            )
     base.run(
         yosys.link_board(folder / "top.v", mapped / "netlist.json", mapped / "stub.v"),
         linked_job, log.with_suffix(".board"), progress=yosys.progress,
@@ -58,7 +66,7 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
         folder / CELLS,
         {
             "device": target.device,
-            "lut_products": lut_products,
+            "logic_share": asdict(chosen),
             "yosys": yosys.version(),
             "cells": sum(linked.values()),
             "types": linked,
@@ -80,10 +88,10 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
 
 
 def _map_chip(
-    chip: Path, mapped: Path, log: Path, *, lut_products: bool
+    chip: Path, mapped: Path, log: Path, share: mapping.LogicShare
 ) -> Mapping[str, Mapping[str, int]]:
     """Cells by type of every module of the mapped chip."""
-    job = yosys.synthesize_chip(chip, chip.parent / "rom", lut_products=lut_products)
+    job = yosys.synthesize_chip(chip, chip.parent / "rom", share.defines)
     base.run(job, mapped, log.with_suffix(".chip"), progress=yosys.progress)
     return yosys.metrics((mapped / "stat.json").read_text())
 
@@ -96,8 +104,8 @@ def simulator(folder: Path) -> Path:
     folder : Path
         ``results/<model>/<target>`` after `synthesize`.
     """
-    lut_products = files.read_json(folder / CELLS)["lut_products"]
-    return shared(folder) / ("simulator_lut_products" if lut_products else "simulator")
+    share = mapping.LogicShare(**files.read_json(folder / CELLS)["logic_share"])
+    return shared(folder) / f"simulator{share.suffix}"
 
 
 def shared(folder: Path) -> Path:

@@ -144,7 +144,7 @@ class Chip(wiring.Component):
             ports |= {"start": In(1), "seed": In(32), "beta": In(16), "limit": In(16)}
         super().__init__(ports)
 
-    def roms(self) -> list[tuple[rom.Rom, int]]:
+    def roms(self) -> list[tuple[rom.Rom | rom.RomPair, int]]:
         """Every ROM of the chip and how many copies of it there are."""
         found = [*_roms(self.sequencer), self.identity]
         found += [] if self.adapter_port is None else _roms(self.adapter_port)
@@ -397,11 +397,11 @@ def _present(ports: dict[str, str], unit: Any) -> list[tuple[str, str]]:
     return [] if unit is None else [(p, f) for p, f in ports.items() if p in unit.signature.members]
 
 
-def _roms(component: Any) -> list[rom.Rom]:
+def _roms(component: Any) -> list[rom.Rom | rom.RomPair]:
     """ROMs among the parts of a component and of their parts."""
-    if isinstance(component, rom.Rom):
+    if isinstance(component, rom.Rom | rom.RomPair):
         return [component]
-    found = []
+    found: list[rom.Rom | rom.RomPair] = []
     for part in vars(component).values():
         for item in part if isinstance(part, list) else [part]:
             if isinstance(item, wiring.Component):

@@ -11,7 +11,8 @@ from rtl_gen.adapter.layout import lay_out
 from rtl_gen.chip import IDENTITY_BYTES, Chip
 from rtl_gen.fabric.adapter_memory import BANKS
 from rtl_gen.fabric.adapter_port import REGISTERS
-from rtl_gen.fabric.rom import image
+from rtl_gen.fabric.attention_head import PROBABILITY_BITS
+from rtl_gen.fabric.rom import RomPair, image
 from rtl_gen.images import Images
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import serialize
@@ -98,21 +99,24 @@ def _value(value: ir.Value) -> dict[str, Any]:
 
 
 def _state(name: str, width: int, depth: int) -> dict[str, Any]:
-    return {"name": name, "class": "state", "width": width, "depth": max(2, depth), "copies": 1}
+    return {
+        "name": name, "class": "state", "width": width, "depth": max(2, depth), "copies": 1,
+        "ports": 1,
+    }  # fmt: skip
 
 
 def _memories(chip: Chip) -> list[dict[str, Any]]:
     """Every memory with its class: ``constant`` (never written), ``adapter`` or ``state``."""
     found = [
         {"name": part.name, "class": "constant", "width": part.width, "depth": part.depth,
-         "image": part.file, "copies": copies}
+         "image": part.file, "copies": copies, "ports": 2 if isinstance(part, RomPair) else 1}
         for part, copies in chip.roms()
     ]  # fmt: skip
     if chip.adapter_port is not None:
         geometry = chip.adapter_port.geometry
         found += [
             {"name": f"adapter_{bank}", "class": "adapter", "width": width,
-             "depth": geometry.slots * words, "copies": 1}
+             "depth": geometry.slots * words, "copies": 1, "ports": 1}
             for bank, width, words in zip(BANKS, geometry.widths, geometry.words, strict=True)
         ]  # fmt: skip
     memory = chip.memory
@@ -150,6 +154,19 @@ def _adapters(graph: ir.IntegerGraph, chip: Chip) -> dict[str, Any]:
     }
 
 
+def _products(chip: Chip) -> list[dict[str, int]]:
+    """Lane multipliers: widths of the operands and number."""
+    found = []
+    matvec, attention = (chip.units.get(name) for name in ("matvec", "attention"))
+    if matvec is not None:
+        count = matvec.lanes * matvec.elements
+        found.append({"a": matvec.x_width, "b": matvec.weight_width, "count": count})
+    if attention is not None:
+        count = attention.parallel * attention.head_dim
+        found.append({"a": PROBABILITY_BITS + 1, "b": attention.element_bits, "count": count})
+    return found
+
+
 def _manifest(
     graph: ir.IntegerGraph, plan: Plan, chip: Chip, scheduled: Schedule, identity: str
 ) -> dict[str, Any]:
@@ -182,6 +199,7 @@ def _manifest(
             "slots": plan.slots,
         },
         "memories": _memories(chip),
+        "products": _products(chip),
         "units": sorted([*chip.units, "memory", "sequencer", "identity"]),
         "accumulators": {
             node.name: str(accumulator(node, graph))

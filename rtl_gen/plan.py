@@ -20,7 +20,7 @@ class Plan:
     Parameters
     ----------
     lanes : int
-        Rows of a constant matrix multiplied at once, a power of two.
+        Rows of a constant matrix multiplied at once.
     elements : int
         Elements of a vector moved at once, a power of two that divides `lanes` and the length of
         every vector.
@@ -42,13 +42,11 @@ class Plan:
     slots: int = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.lanes <= MAX_LANES or self.lanes & (self.lanes - 1):
+        if not 1 <= self.lanes <= MAX_LANES:
+            raise ConfigError(f"plan: lanes must be 1 to {MAX_LANES}, not {self.lanes}")
+        if self.elements < 1 or self.elements & (self.elements - 1) or self.lanes % self.elements:
             raise ConfigError(
-                f"plan: lanes must be a power of two up to {MAX_LANES}, not {self.lanes}"
-            )
-        if not 1 <= self.elements <= self.lanes or self.elements & (self.elements - 1):
-            raise ConfigError(
-                f"plan: elements must be a power of two up to the {self.lanes} lanes, "
+                f"plan: elements must be a power of two that divides the {self.lanes} lanes, "
                 f"not {self.elements}"
             )
         if self.heads < 1:

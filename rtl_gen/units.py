@@ -181,8 +181,7 @@ def build(
         units["pool"] = MaxPool(width=sizes.stream, max_window=peak["pool_last"] + 1)
     width, copies = sizes.stream, range(plan.elements)
     if any(isinstance(op, ir.Lookup) for op in ops):
-        tables = [Lookup(depth=depth["lookup"], width=width) for _ in copies]
-        units["lookup"] = Lockstep(tables, ["i"], width)
+        units["lookup"] = Lookup(depth=depth["lookup"], width=width, elements=plan.elements)
     if any(isinstance(op, ir.Mul) for op in ops):
         units["mul"] = Lockstep([Mul(width=width) for _ in copies], ["a", "b"], width)
     if any(isinstance(op, ir.Add) for op in ops):

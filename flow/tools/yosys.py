@@ -85,7 +85,7 @@ def version() -> str:
     return found[1] if found else text.strip()
 
 
-def synthesize_chip(chip: Path, rom: Path, *, lut_products: bool = False) -> Job:
+def synthesize_chip(chip: Path, rom: Path, defines: Mapping[str, int] | None = None) -> Job:
     """Map module ``chip`` to ECP5 cells, keeping its hierarchy.
 
     Parameters
@@ -94,12 +94,12 @@ def synthesize_chip(chip: Path, rom: Path, *, lut_products: bool = False) -> Job
         Verilog text.
     rom : Path
         Folder of the images that ``chip.v`` reads as ``rom/<name>.hex``.
-    lut_products : bool
-        Build the lanes' multipliers from LUTs instead of DSP blocks.
+    defines : mapping of str to int, optional
+        Verilog macros.
     """
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
-    defines = "-DLUT_PRODUCTS " if lut_products else ""
-    return _job(_CHIP.format(defines=defines), inputs, CHIP_OUTPUTS)
+    macros = "".join(f"-D{name}={value} " for name, value in (defines or {}).items())
+    return _job(_CHIP.format(defines=macros), inputs, CHIP_OUTPUTS)
 
 
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:

@@ -19,7 +19,7 @@ from rtl_gen.fabric.attention_head import (
 from rtl_gen.fabric.beat import beat, cut, split
 from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
 from rtl_gen.fabric.ram import Ram
-from rtl_gen.ir.tables import INDEX_BITS
+from rtl_gen.ir.tables import EXP2_FRACTION_BITS, INDEX_BITS
 
 
 class Attention(wiring.Component):
@@ -82,6 +82,7 @@ class Attention(wiring.Component):
         self.word_bits = self.together * head_dim * element_bits
         self.words = layers * layer_words(heads, kv_heads, parallel, context)
         self.reciprocal = rom.Rom("reciprocal", 1 << INDEX_BITS, 16)
+        self.exp2 = rom.copies("exp2", 1 << EXP2_FRACTION_BITS, PROBABILITY_BITS, parallel)
         self.units = [
             AttentionHead(
                 head_dim=head_dim, context=context, element_bits=element_bits, elements=elements
@@ -112,8 +113,11 @@ class Attention(wiring.Component):
         """Build the caches, the heads and the controller."""
         m = Module()
         m.submodules.reciprocal = self.reciprocal
-        for j, unit in enumerate(self.units):
+        for j, memory in enumerate(self.exp2):
+            m.submodules[f"exp2_{j}"] = memory
+        for j, (unit, table) in enumerate(zip(self.units, rom.readers(self.exp2), strict=True)):
             m.submodules[f"head{j}"] = unit
+            m.d.comb += [table.addr.eq(unit.exp2_addr), unit.exp2_data.eq(table.data)]
         k_word = self._cache(m, "k", self.k)
         v_word = self._cache(m, "v", self.v)
 

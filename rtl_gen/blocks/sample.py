@@ -75,7 +75,7 @@ class Sample(wiring.Component):
     ) -> None:
         self.vocabulary = vocabulary
         self.elements = elements
-        self.noises = [rom.Rom(name, NOISE_DEPTH, NOISE_BITS) for _ in range(elements)]
+        self.noises = rom.copies(name, NOISE_DEPTH, NOISE_BITS, elements)
         super().__init__(
             {
                 "i": In(stream.Signature(beat(width, elements))),
@@ -106,10 +106,10 @@ class Sample(wiring.Component):
 
         # A candidate per element: whether it beats those before it, its score, its place.
         candidates: list[tuple[Value, Value]] = []
-        for k, (logit, state) in enumerate(
-            zip(split(self.i.payload, self.elements), states, strict=True)
-        ):
-            m.submodules[f"noise{k}"] = noise = self.noises[k]
+        for k, memory in enumerate(self.noises):
+            m.submodules[f"noise{k}"] = memory
+        logits, noises = split(self.i.payload, self.elements), rom.readers(self.noises)
+        for k, (logit, state, noise) in enumerate(zip(logits, states, noises, strict=True)):
             candidates.append((self._score(m, logit, state, noise, greedy), Const(k, 16)))
         latency = 5
         while len(candidates) > 1:
@@ -157,9 +157,7 @@ class Sample(wiring.Component):
             states.append(state)
         return states
 
-    def _score(
-        self, m: Module, logit: Value, state: Signal, noise: rom.Rom, greedy: Value
-    ) -> Signal:
+    def _score(self, m: Module, logit: Value, state: Signal, noise: Any, greedy: Value) -> Signal:
         """Scaled logit plus shifted noise, 5 cycles."""
         on = Const(1)
         # Bin of the noise table: leading zeros, then six bits.

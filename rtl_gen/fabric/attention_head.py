@@ -52,6 +52,8 @@ class AttentionHead(wiring.Component):
         Pulse: the last position's score, or weighted value, is in.
     last : In(1)
         The position issued or weighed is the last one.
+    exp2_addr, exp2_data
+        Table of powers of two, a reader of the ROM ``exp2``.
     total : Out
         Sum of the probabilities.
     sums : Out
@@ -63,7 +65,6 @@ class AttentionHead(wiring.Component):
         self.context = context
         self.element_bits = element_bits
         self.elements = elements
-        self.exp2 = rom.Rom("exp2", 1 << EXP2_FRACTION_BITS, PROBABILITY_BITS)
         self.score_bits = 2 * element_bits + (head_dim - 1).bit_length()
         self.sum_bits = PROBABILITY_BITS + context.bit_length()
         self.acc_bits = self.sum_bits + element_bits
@@ -80,6 +81,8 @@ class AttentionHead(wiring.Component):
                 "value": In(head_dim * element_bits),
                 "score_multiplier": In(16),
                 "score_shift": In(6),
+                "exp2_addr": Out(EXP2_FRACTION_BITS),
+                "exp2_data": In(PROBABILITY_BITS),
                 "scored": Out(1),
                 "weighed": Out(1),
                 "total": Out(self.sum_bits),
@@ -91,7 +94,6 @@ class AttentionHead(wiring.Component):
         """Build the query register, the multipliers, the score memory and the sums."""
         m = Module()
         on = Const(1)
-        m.submodules.exp2 = self.exp2
         query = Signal(self.head_dim * self.element_bits, reset_less=True)
         with m.If(self.load):
             m.d.sync += query.eq(Cat(query, self.query)[len(self.query) :])
@@ -188,6 +190,6 @@ class AttentionHead(wiring.Component):
         m.d.sync += coarse.eq(scaled >> Cat(Const(0, 3), self.score_shift[3:]))
         fine = coarse >> self.score_shift[:3]
         m.d.sync += z.eq(Mux(fine > MAX_EXPONENT, MAX_EXPONENT, fine))
-        m.d.comb += self.exp2.addr.eq(z[:EXP2_FRACTION_BITS])
+        m.d.comb += self.exp2_addr.eq(z[:EXP2_FRACTION_BITS])
         halvings = delay(m, on, z[EXP2_FRACTION_BITS:], rom.LATENCY)
-        m.d.sync += p.eq(self.exp2.data >> halvings)
+        m.d.sync += p.eq(self.exp2_data >> halvings)

@@ -1,7 +1,8 @@
 """Multiplier of one lane, a module of its own so that the target decides what makes it.
 
-Lanes are many: for a device with few DSP blocks, synthesis defines ``LUT_PRODUCTS`` and gets a tree
-of adders on carry chains: 136 LUT4 for 8 × 8 bits, where the `booth` pass of Yosys 0.70 takes 186.
+Lanes are many: for a device with few DSP blocks, synthesis defines ``LUT_PRODUCTS`` as a number of
+bits, and products with an operand of at most so many become a tree of adders on carry chains:
+136 LUT4 for 8 × 8 bits, where the `booth` pass of Yosys 0.70 takes 186.
 """
 
 from __future__ import annotations
@@ -39,7 +40,15 @@ endmodule
 module product #(parameter A = 8, parameter B = 8)
   (input signed [A-1:0] a, input signed [B-1:0] b, output signed [A+B-1:0] p);
 `ifdef LUT_PRODUCTS
-  rows #(.A(A), .B(B), .SIGNED(1)) rows (.a(a), .b(b), .p(p));
+  generate
+    if (B <= A && B <= `LUT_PRODUCTS) begin : narrow
+      rows #(.A(A), .B(B), .SIGNED(1)) rows (.a(a), .b(b), .p(p));
+    end else if (A < B && A <= `LUT_PRODUCTS) begin : narrow
+      rows #(.A(B), .B(A), .SIGNED(1)) rows (.a(b), .b(a), .p(p));
+    end else begin : wide
+      assign p = a * b;
+    end
+  endgenerate
 `else
   assign p = a * b;
 `endif

@@ -31,15 +31,16 @@ def test_golden_starts_at_the_smallest_input() -> None:
 
 @pytest.mark.cocotb
 @pytest.mark.parametrize(
-    ("types", "width"), [(["i8"], 16), (["u5", "i8", "u8", "i3"], 9), (["u1"], 4)]
+    ("types", "width", "elements"),
+    [(["i8"], 16, 1), (["u5", "i8", "u8", "i3"], 9, 2), (["u1"], 4, 1), (["i6", "u4"], 8, 4)],
 )
-def test_block_equals_golden(types: list[str], width: int, tmp_path: Path) -> None:
+def test_block_equals_golden(types: list[str], width: int, elements: int, tmp_path: Path) -> None:
     words = np.concatenate(tables(types, width))
     run_cocotb(
-        Lookup(depth=len(words), width=width),
+        Lookup(depth=len(words), width=width, elements=elements),
         module=__name__,
         build_dir=tmp_path,
-        parameters={"types": types, "width": width},
+        parameters={"types": types, "width": width, "elements": elements},
         files={"rom/lookup.hex": rom.image(words, width)},
     )
 
@@ -47,21 +48,23 @@ def test_block_equals_golden(types: list[str], width: int, tmp_path: Path) -> No
 @cocotb.test()
 @paced
 async def every_input_and_random_order(dut: Any, idle: str, stall: str) -> None:
-    types, width = parameters()["types"], parameters()["width"]
-    bench = Bench(dut, ["i"], idle, stall)
+    types, width, elements = parameters().values()
+    bench = Bench(dut, ["i"], idle, stall, elements=elements)
     await bench.reset(offset=0)
     base = 0
     for text, table in zip(types, tables(types, width), strict=True):
         kind = IntType.parse(text)
         configure(dut, {"offset": base - kind.min})
-        x = np.concatenate([np.arange(kind.min, kind.max + 1), numbers(bench.rng, kind, 30)])
+        x = np.concatenate([np.arange(kind.min, kind.max + 1), numbers(bench.rng, kind, 32)])
+        x = x[: len(x) // elements * elements]
         await bench.exchange(lookup(x, table, kind), text, i=x)
         base += len(table)
 
 
 @cocotb.test()
 async def latency_3_and_one_transfer_per_cycle(dut: Any) -> None:
-    bench = Bench(dut, ["i"], "steady", "steady")
+    elements = parameters()["elements"]
+    bench = Bench(dut, ["i"], "steady", "steady", elements=elements)
     await bench.reset(offset=0)
-    assert await bench.cycles(1, i=[0]) == 3
-    assert await bench.cycles(20, i=[0] * 20) == 3 + 19
+    assert await bench.cycles(1, i=[0] * elements) == 3
+    assert await bench.cycles(20, i=[0] * 20 * elements) == 3 + 19

@@ -1,0 +1,94 @@
+"""Which multipliers and ROMs of a chip are built from LUTs, so that it fits the device's blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flow.ecp5 import Resources
+
+SINGLE_MODES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
+"""Width and depth of a DP16KD that is written and read on one port each, FPGA-TN-02204."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogicShare:
+    """What synthesis builds from LUTs.
+
+    Parameters
+    ----------
+    product_bits : int
+        Lane multipliers with an operand of at most so many bits.
+    rom_bits : int
+        ROMs of at most so many bits.
+    """
+
+    product_bits: int = 0
+    rom_bits: int = 0
+
+    @property
+    def defines(self) -> dict[str, int]:
+        """Verilog macros, see `rtl_gen.fabric.product` and `rtl_gen.fabric.rom`."""
+        values = {"LUT_PRODUCTS": self.product_bits, "LOGIC_ROM_BITS": self.rom_bits}
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def suffix(self) -> str:
+        """Ending of the names of folders made with it."""
+        return "".join(f"_{name.lower()}{value}" for name, value in self.defines.items())
+
+
+def block_rams(width: int, depth: int, ports: int = 1) -> int:
+    """Block RAMs of a memory; one that is read on two ports cannot use the widest mode."""
+    modes = SINGLE_MODES if ports == 1 else SINGLE_MODES[1:]
+    return min(-(-width // w) * -(-depth // d) for w, d in modes)
+
+
+def product_widths(manifest: Mapping[str, Any]) -> list[int]:
+    """Widths at which the narrower operand of a lane multiplier lies, ascending."""
+    return sorted({min(item["a"], item["b"]) for item in manifest["products"]})
+
+
+def choose(manifest: Mapping[str, Any], room: Resources) -> LogicShare:
+    """Least share for which the lanes and the memories alone fit `room`.
+
+    Parameters
+    ----------
+    manifest : mapping
+        Of the chip.
+    room : Resources
+        Capacity of the device.
+    """
+    product_bits = 0
+    for bits in product_widths(manifest):
+        left = sum(p["count"] for p in manifest["products"] if min(p["a"], p["b"]) > product_bits)
+        if left <= room.dsp:
+            break
+        product_bits = bits
+    constants = [
+        item for item in manifest["memories"] if item["class"] == "constant" and item["ports"] == 1
+    ]
+    rom_bits = 0
+    sizes = sorted({item["width"] * item["depth"] for item in constants})
+    for bits in sizes:
+        if _memories(manifest, rom_bits) <= room.ebr:
+            break
+        rom_bits = bits
+    return LogicShare(product_bits, rom_bits)
+
+
+def _memories(manifest: Mapping[str, Any], rom_bits: int) -> int:
+    return sum(
+        item["copies"] * block_rams(item["width"], item["depth"], item["ports"])
+        for item in manifest["memories"]
+        if item["class"] != "constant"
+        or item["ports"] > 1
+        or item["width"] * item["depth"] > rom_bits
+    )
+
+
+def enlarge(share: LogicShare, manifest: Mapping[str, Any]) -> LogicShare | None:
+    """Share with the next wider lane multipliers built from LUTs too; None if all are."""
+    wider = [bits for bits in product_widths(manifest) if bits > share.product_bits]
+    return LogicShare(wider[0], share.rom_bits) if wider else None
