@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Protocol
 
 from rtl_gen.errors import FlowError
@@ -39,10 +39,13 @@ class SerialBus:
     Parameters
     ----------
     stream : binary file
-        An open serial port, unbuffered, no output of the chip pending.
+        An open serial port, unbuffered.
+    beats : list of (int, bool)
+        What the chip generated in the meantime: data and whether it was the last of a sequence.
     """
 
     stream: IO[bytes]
+    beats: list[tuple[int, bool]] = field(default_factory=list)
 
     def write(self, address: int, value: int) -> None:
         """Send ``P``, register and value."""
@@ -59,18 +62,26 @@ class SerialBus:
         """
         self.stream.write(b"Q" + bytes([address]))
         self.stream.flush()
-        reply = b""
-        while len(reply) < 5:
-            part = self.stream.read(5 - len(reply))
-            if not part:
-                break
-            reply += part
-        if len(reply) != 5 or reply[:1] != b"q":
+        while (tag := self._take(1)) in (b"o", b"l"):
+            self.beats.append((int.from_bytes(self._take(2), "little"), tag == b"l"))
+        if tag != b"q":
             raise FlowError(
-                f"adapter port: expected an answer of 'q' and four bytes, found {reply!r}; is this "
-                "the serial port of a board whose chip has adapters, and is it idle?"
+                f"adapter port: expected an answer that starts with 'q', found {tag!r}; is this "
+                "the serial port of a board whose chip has adapters?"
             )
-        return int.from_bytes(reply[1:], "little")
+        return int.from_bytes(self._take(4), "little")
+
+    def _take(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            part = self.stream.read(count - len(data))
+            if not part:
+                raise FlowError(
+                    f"adapter port: no answer ({len(data)} of {count} bytes came); is the board "
+                    "on, is its chip configured, and is --baud that of its target?"
+                )
+            data += part
+        return data
 
 
 def status(bus: Bus) -> Status:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flow import data, digest, files, text
+from flow import adapter_driver, adapters, data, digest, files, text
 from flow.config import ModelConfig
 from flow.fpga import simulator
 from flow.graph import read
 from flow.simulate import Chip, Engine, build
 from flow.tools import verilator
-from flow.verify import Result, check_identity, compare_frames, compare_tokens, edge_frames
+from flow.verify import (
+    MismatchError,
+    Result,
+    check_identity,
+    compare_frames,
+    compare_tokens,
+    edge_frames,
+)
 from rtl_gen import reference
+from rtl_gen.adapter.layout import host_words
+from rtl_gen.adapter.pack import pack, random_image
 from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.ir.integer import IntegerGraph
+from rtl_gen.plan import Plan
 from rtl_gen.quantize import frame_integers
 
 FRAME_SEED = 1
@@ -69,17 +79,22 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
         simulator(metrics.parent) if design.engine == "netlist" else metrics.parent / "simulator"
     )
     print(f"  building the simulator of {design.verilog}", file=sys.stderr)
-    program = build(design.engine, design.verilog, folder, log, kind=manifest["kind"])
+    program = build(
+        design.engine, design.verilog, folder, log, kind=manifest["kind"],
+        adapters="adapters" in manifest,
+    )  # fmt: skip
     with Chip(program, design.verilog.parent, context=graph.context) as chip:
         check_identity(chip, manifest["identity"])
         least = model.verify.tokens if design.engine == "rtl" else model.verify.netlist_tokens
         print(f"  comparing at least {least} outputs", file=sys.stderr)
         # The RTL has shown the longest steps; a netlist of the same cycles is slow to simulate.
         result = _compare(model, checkpoint, graph, chip, least, fill=design.engine == "rtl")
+        adapted = _adapted(model, checkpoint, graph, chip, manifest, least // 4)
     files.write_json(
         metrics,
         {
             **_numbers(result),
+            **({"adapters": adapted} if adapted else {}),
             "least": least,
             "engine": design.engine,
             "simulator": f"Verilator {verilator.version()}",
@@ -115,6 +130,51 @@ def _compare(
     )
 
 
+def _adapted(
+    model: ModelConfig, checkpoint: Path, graph: IntegerGraph, chip: Chip,
+    manifest: dict[str, Any], least: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Compare again with adapters in turn: random contents first, those of the configuration next.
+
+    Slots are used one after the other and overwritten; the base comes last, once more.
+
+    Raises
+    ------
+    MismatchError
+        If a sequence differs.
+    """
+    if "adapters" not in manifest or not graph.vocabulary:
+        return {}
+    plan = Plan(**manifest["plan"])
+    images = [random_image(graph, FRAME_SEED)]
+    if model.adapters.trained:
+        base = adapters.open_base(model, checkpoint)
+        for item in adapters.all_trained(model, base):
+            packed = pack(graph, item.adapter, item.data.calibration)
+            images.append(replace(packed, name=item.name))
+    tokenizer = text.load(model.tokenizer, checkpoint, graph.vocabulary)
+    prompts = [text.prompt(tokenizer, prompt, graph.bos) for prompt in model.verify.prompts]
+    numbers = {}
+    for index, image in enumerate([*images, None]):
+        slot = 0 if image is None else index % plan.slots + 1
+        if image is not None:
+            adapter_driver.select(chip, 0)
+            adapter_driver.load(chip, slot, image.base, host_words(graph, plan, image))
+        adapter_driver.select(chip, slot)
+        result = compare_tokens(
+            graph, chip, prompts=prompts, seeds=model.verify.seeds[:1], tokens=least, fill=False,
+            adapter=image,
+        )  # fmt: skip
+        name = "base" if image is None else image.name
+        numbers[name] = {"slot": slot, **_numbers(result)}
+        if result.mismatches:
+            raise MismatchError(
+                f"with adapter {name} in slot {slot} the chip differs from the golden model:\n  "
+                + "\n  ".join(result.mismatches)
+            )
+    return numbers
+
+
 def _frames(
     model: ModelConfig, checkpoint: Path, graph: IntegerGraph, least: int
 ) -> NDArray[np.int64]:
@@ -140,6 +200,7 @@ def _digest(model: ModelConfig, checkpoint: Path, design: Design) -> str:
     return digest.text([
         digest.file(design.verilog), digest.file(design.graph), digest.file(design.manifest),
         images, asdict(model.verify), asdict(model.data), model.tokenizer,
+        asdict(model.adapters),
         digest.file(tokenizer) if tokenizer.is_file() else "", verilator.version(),
         digest.sources("flow/verify.py", "flow/simulate.py", "flow/compare.py", "flow/testbench"),
     ])  # fmt: skip

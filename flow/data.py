@@ -88,7 +88,7 @@ def load(
         case "text":
             return _text(config, graph, tokenizer, length)
         case "generated":
-            return _generated(config, graph, weights, length)
+            return generated(config, graph, weights, length)
     raise ConfigError(f"data.kind: expected names, text, npz or generated, found {config.kind!r}")
 
 
@@ -173,7 +173,7 @@ def _text(config: Data, graph: ModelGraph, tokenizer: Tokenizer, length: int) ->
     )
 
 
-def _generated(config: Data, graph: ModelGraph, weights: Weights, length: int) -> Dataset:
+def generated(config: Data, graph: ModelGraph, weights: Weights, length: int) -> Dataset:
     """Sequences that the float model samples at temperature 1 from ``bos`` (or a random token)."""
     total = config.calibration + config.evaluation
     rng = np.random.default_rng(SEED)

@@ -78,8 +78,9 @@ class Pace:
 
 
 def build(
-    engine: Engine, verilog: Path, folder: Path, log: Path, *, kind: Kind, trace: bool = False
-) -> Path:
+    engine: Engine, verilog: Path, folder: Path, log: Path, *, kind: Kind, trace: bool = False,
+    adapters: bool = False,
+) -> Path:  # fmt: skip
     """Compile a chip; a build with the same inputs in `folder` is used again.
 
     Parameters
@@ -95,6 +96,8 @@ def build(
         ``kind`` of the chip's manifest.
     trace : bool
         Build with waveforms (several times slower to run).
+    adapters : bool
+        The chip has an adapter port.
 
     Returns
     -------
@@ -113,6 +116,8 @@ def build(
     sources = {"chip.v": verilog}
     options = ["-j", "2", "-MAKEFLAGS", "OPT_FAST=-O1 OPT_GLOBAL=-O0", *_OPTIONS]
     options += ["-CFLAGS", f"-D{kind.upper()}"]
+    if adapters:
+        options += ["-CFLAGS", "-DADAPTERS"]
     if engine == "netlist":
         sources["ecp5_cells.v"] = CELLS
         options += _NETLIST_OPTIONS
@@ -209,6 +214,16 @@ class Chip:
         self._send("identity")
         return self._expect("identity")[0]
 
+    def write(self, address: int, value: int) -> None:
+        """Write a register of the adapter port; see `rtl_gen.fabric.adapter_port`."""
+        self._send(f"write {address} {value}")
+        self._expect("done")
+
+    def read(self, address: int) -> int:
+        """Read a register of the adapter port."""
+        self._send(f"read {address}")
+        return int(self._expect("value")[0])
+
     def generate(
         self, prompt: Sequence[int], *, beta: int, seed: int, limit: int = 0
     ) -> Iterator[Step]:
@@ -295,11 +310,11 @@ class Chip:
         head, *fields = line.split() or [""]
         if head == "error":
             raise self._failure(line.removeprefix("error").strip())
-        if head not in ("step", "out", "done", "identity"):
+        if head not in ("step", "out", "done", "identity", "value"):
             self._said.append(line.rstrip())
             self._drain()
             raise self._failure("the simulation said something that is not an answer")
-        self._answering = head not in ("done", "identity")
+        self._answering = head not in ("done", "identity", "value")
         return head, fields
 
     def _expect(self, wanted: str) -> list[str]:

@@ -16,6 +16,7 @@ from flow.simulate import Chip, Pace, Step
 from rtl_gen.errors import FlowError
 from rtl_gen.golden import interpreter
 from rtl_gen.golden import sample as golden_sample
+from rtl_gen.ir.adapter import AdapterImage
 from rtl_gen.ir.integer import IntegerGraph, Sample
 
 PACES = (Pace(), Pace(idle=96, seed=11), Pace(stall=160, seed=12), Pace(64, 200, 13))
@@ -120,6 +121,7 @@ def compare_tokens(
     tokens: int,
     temperature: float = 1.0,
     fill: bool = True,
+    adapter: AdapterImage | None = None,
 ) -> Result:
     """Generate on both and compare.
 
@@ -140,8 +142,10 @@ def compare_tokens(
         Positive. Of sampled sequences: this and twice this in turn.
     fill : bool
         Also run prompts up to the whole context, which show the longest step.
+    adapter : AdapterImage or None
+        What the selected slot of the chip holds.
     """
-    seen = _Seen(graph, chip)
+    seen = _Seen(graph, chip, adapter)
     planned = len(prompts) * (1 + len(seeds))
     for case, pace in zip(
         _cases(graph, prompts, seeds, tokens, temperature), cycle(PACES), strict=False
@@ -162,6 +166,7 @@ class _Seen:
 
     graph: IntegerGraph
     chip: Chip
+    adapter: AdapterImage | None = None
     sequences: int = 0
     counts: Counter[int] = field(default_factory=Counter)
     mismatches: list[str] = field(default_factory=list)
@@ -172,9 +177,10 @@ class _Seen:
         """Generate one sequence on both sides."""
         expected = list(
             interpreter.generate(
-                self.graph, case.prompt, beta=case.beta, seed=case.seed, limit=case.limit
+                self.graph, case.prompt, beta=case.beta, seed=case.seed, limit=case.limit,
+                adapter=self.adapter,
             )
-        )
+        )  # fmt: skip
         self.chip.pace(pace)
         found = list(
             self.chip.generate(case.prompt, beta=case.beta, seed=case.seed, limit=case.limit)

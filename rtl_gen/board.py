@@ -90,6 +90,7 @@ class Board(wiring.Component):
         temperature: float = 0.0, seed: int = 1, limit: int = 0,
     ) -> None:  # fmt: skip
         self.tokens = manifest["kind"] == "token"
+        self.adapters = "adapters" in manifest
         self.oscillator_mhz = oscillator_mhz
         self.pll = None if clock_mhz == oscillator_mhz else pll(oscillator_mhz, clock_mhz)
         self.clock_mhz = self.pll.mhz if self.pll else clock_mhz
@@ -138,6 +139,10 @@ class Board(wiring.Component):
             "o_busy": busy, "o_cycles": bridge.cycles, "o_position": position,
             "i_id_addr": bridge.id_addr, "o_id_data": bridge.id_data,
         }  # fmt: skip
+        if self.adapters:
+            names = ("adapter_addr", "adapter_write", "adapter_write_data")
+            ports |= {f"i_{name}": getattr(bridge, name) for name in names}
+            ports["o_adapter_read_data"] = bridge.adapter_read_data
         if self.tokens:
             ports |= {f"i_{n}": getattr(bridge, n) for n in ("start", "seed", "beta", "limit")}
         m.submodules.chip = Instance("chip", i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)

@@ -8,23 +8,27 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import yaml
 
-from flow import checkpoint, config, files, text
+from flow import adapter_driver, checkpoint, config, files, text
 from flow.arrays import check_frames, read_npz
+from flow.commands.adapter import find
 from flow.config import ModelConfig
 from flow.fpga import simulator
 from flow.graph import read
 from flow.simulate import Chip, build
 from flow.verify import check_identity
+from rtl_gen.adapter.layout import host_words
 from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.errors import ConfigError, FlowError
 from rtl_gen.golden import interpreter, sample
+from rtl_gen.ir.adapter import AdapterImage
 from rtl_gen.ir.integer import IntegerGraph, Sample
+from rtl_gen.plan import Plan
 from rtl_gen.quantize import frame_integers
 
 RESULTS = Path("results")
@@ -39,6 +43,7 @@ examples:
   intaglio run names --engine rtl --prompt jo         the simulated Verilog goes on from "jo"
   intaglio run names --engine netlist --seed 7        the synthesized netlist, another name
   intaglio run names --temperature 0                  the likeliest token every time
+  intaglio run stories260k --adapter shakespeare      with a LoRA adapter in its memory
   intaglio run names --tokens 0,12,5                  a prompt of token ids
   intaglio run digits_cnn --input digits.npz --count 5  labels and outputs of five frames
 """
@@ -57,6 +62,8 @@ class Artefacts:
     graph : IntegerGraph
     checkpoint : Path
         For the tokenizer.
+    adapter : AdapterImage or None
+        What the adapter memory holds.
     """
 
     model: ModelConfig
@@ -64,6 +71,7 @@ class Artefacts:
     target: str
     graph: IntegerGraph
     checkpoint: Path
+    adapter: AdapterImage | None = None
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -84,6 +92,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--target", help="whose netlist (default: the model's first)")
     parser.add_argument("--checkpoint", help="instead of the configured one, for its tokenizer")
+    parser.add_argument("--adapter", metavar="NAME", help="use this adapter (`intaglio adapter`)")
     prompt = parser.add_mutually_exclusive_group()
     prompt.add_argument("--prompt", help="text to go on from (default: generate.prompt)")
     prompt.add_argument("--tokens", help="token ids to go on from, e.g. 0,12,5")
@@ -108,6 +117,9 @@ def run(args: argparse.Namespace) -> int:
         read(_built(RESULTS / model.name / "quantize/graph.safetensors")),
         checkpoint.locate(args.checkpoint or runs.checkpoint_of(model)),
     )
+    if args.adapter is not None:
+        image = find(model, found.graph, args.adapter, found.checkpoint)
+        found = replace(found, adapter=image)
     with ExitStack() as stack:
         chip = None if args.engine == "golden" else stack.enter_context(_chip(found))
         if found.graph.vocabulary:
@@ -133,7 +145,7 @@ def _text(args: argparse.Namespace, found: Artefacts, chip: Chip | None) -> None
     limit = settings.limit if args.limit is None else args.limit
     if limit < 0 or limit > 0xFFFF:
         raise ConfigError(f"--limit: expected 0 to 65535, found {limit}")
-    steps = _steps(graph, chip, prompt, _beta(graph, temperature), seed, limit)
+    steps = _steps(found, chip, prompt, _beta(graph, temperature), seed, limit)
     shown = text.Stream(tokenizer, prompt)
     cycles: list[int] = []
     count = 0
@@ -167,7 +179,7 @@ def _frames(args: argparse.Namespace, found: Artefacts, chip: Chip | None) -> No
     for frame in frames:
         if chip is None:
             state = interpreter.initial_state(found.graph, 1)
-            values, _ = interpreter.step(found.graph, {name: frame[None]}, state)
+            values, _ = interpreter.step(found.graph, {name: frame[None]}, state, found.adapter)
             parts = [values[value].ravel() for value in found.graph.outputs.values()]
             outputs = np.concatenate(parts).tolist()
         else:
@@ -178,11 +190,13 @@ def _frames(args: argparse.Namespace, found: Artefacts, chip: Chip | None) -> No
 
 
 def _steps(
-    graph: IntegerGraph, chip: Chip | None, prompt: Sequence[int], beta: int, seed: int, limit: int
+    found: Artefacts, chip: Chip | None, prompt: Sequence[int], beta: int, seed: int, limit: int
 ) -> Iterator[tuple[int, int]]:
     """Tokens with their clock cycles, 0 where there is no clock."""
     if chip is None:
-        for token in interpreter.generate(graph, prompt, beta=beta, seed=seed, limit=limit):
+        for token in interpreter.generate(
+            found.graph, prompt, beta=beta, seed=seed, limit=limit, adapter=found.adapter
+        ):
             yield token, 0
     else:
         for step in chip.generate(prompt, beta=beta, seed=seed, limit=limit):
@@ -202,11 +216,15 @@ def _chip(found: Artefacts) -> Chip:
     print(f"  simulating {verilog}", file=sys.stderr)
     program = build(
         "rtl" if found.engine == "rtl" else "netlist", verilog, job, log,
-        kind=manifest["kind"],
+        kind=manifest["kind"], adapters="adapters" in manifest,
     )  # fmt: skip
     chip = Chip(program, verilog.parent, context=found.graph.context)
     try:
         check_identity(chip, manifest["identity"])
+        if found.adapter is not None:
+            words = host_words(found.graph, Plan(**manifest["plan"]), found.adapter)
+            adapter_driver.load(chip, 1, found.adapter.base, words)
+            adapter_driver.select(chip, 1)
     except FlowError:
         chip.close()
         raise

@@ -4,6 +4,8 @@
 //   generate BETA RNG LIMIT N TOKEN*N     -> "step TOKEN CYCLES COUNTER POSITION LAST" each, then "done CYCLES"
 //   frame N VALUE*N           -> "out VALUE LAST" each, then "done CYCLES"
 //   identity                  -> "identity HEX"
+//   write ADDRESS VALUE       -> "done 1", a register of the adapter port (built with ADAPTERS)
+//   read ADDRESS              -> "value N"
 //   reset                     -> "done CYCLES"
 //
 // CYCLES of a step are the clock cycles between its transfer and the one before (or the first input).
@@ -112,6 +114,11 @@ class Bench {
         top_->PORT(o, ready) = 0;
 #ifndef FRAME
         top_->start = 0;
+#endif
+#ifdef ADAPTERS
+        top_->adapter_write = 0;
+        top_->adapter_addr = 0;
+        top_->adapter_write_data = 0;
 #endif
         top_->rst = 1;
         for (int i = 0; i < 4; ++i) cycle();
@@ -256,6 +263,30 @@ void identity(Bench& bench) {
     std::fputc('\n', stdout);
 }
 
+#ifdef ADAPTERS
+void write_register(Bench& bench, std::istream& line) {
+    unsigned address;
+    unsigned long long value;
+    if (!(line >> address >> value)) fail("malformed command: write");
+    const uint64_t begin = bench.now();
+    bench.ports().adapter_addr = address;
+    bench.ports().adapter_write_data = uint32_t(value);
+    bench.ports().adapter_write = 1;
+    bench.cycle();
+    bench.ports().adapter_write = 0;
+    done(bench, begin);
+}
+
+void read_register(Bench& bench, std::istream& line) {
+    unsigned address;
+    if (!(line >> address)) fail("malformed command: read");
+    bench.ports().adapter_addr = address;
+    bench.settle();
+    std::printf("value %u\n", unsigned(bench.ports().adapter_read_data));
+    bench.edge();
+}
+#endif
+
 }  // namespace
 
 // Arguments: WATCHDOG_CYCLES RESET_SEED [TRACE.vcd]
@@ -277,6 +308,12 @@ int main(int argc, char** argv) {
             if (pace.state == 0) pace.state = 1;
         } else if (command == "identity") {
             identity(bench);
+#ifdef ADAPTERS
+        } else if (command == "write") {
+            write_register(bench, line);
+        } else if (command == "read") {
+            read_register(bench, line);
+#endif
         } else if (command == "reset") {
             const uint64_t begin = bench.now();
             bench.reset();

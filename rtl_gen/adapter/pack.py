@@ -14,7 +14,7 @@ from rtl_gen.errors import UnsupportedError
 from rtl_gen.golden import interpreter
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import serialize
-from rtl_gen.ir.adapter import AdapterImage, Factors, check, empty, regions
+from rtl_gen.ir.adapter import AdapterImage, Factors, check, empty, regions, shapes, types
 from rtl_gen.quantize.examples import Examples
 from rtl_gen.quantize.quality import frame_integers
 from rtl_gen.quantize.region import pack_region
@@ -70,6 +70,19 @@ def pack(graph: ir.IntegerGraph, adapter: LoraAdapter, examples: Examples) -> Ad
     packed = AdapterImage(adapter.name, serialize.digest(graph), found, origin)
     check(packed, graph)
     return packed
+
+
+def random_image(graph: ir.IntegerGraph, seed: int) -> AdapterImage:
+    """Contents that no training makes: every element random over its whole type."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for node, op in regions(graph):
+        kinds = types(op)
+        found[node.name] = Factors(**{
+            name: rng.integers(kinds[name].min, kinds[name].max, shape, np.int64, endpoint=True)
+            for name, shape in shapes(graph, node, op).items()
+        })  # fmt: skip
+    return AdapterImage("random", serialize.digest(graph), found, {"seed": str(seed)})
 
 
 def _factors(

@@ -10,11 +10,14 @@ host       argument            meaning
 ``S``                          start with the bos token, as the button does
 ``I``                          ask for the identity
 ``C``                          ask for the cycles of the last step
+``P``      register (1),       write a register of the adapter port, if there is one
+           value (4)           (`rtl_gen.fabric.adapter_port`)
+``Q``      register (1)        ask for a register of the adapter port
 =========  ==================  =====================================================
 
 The chip's beats come as ``o`` or, the last of a sequence or frame, ``l``, and data (2); identity
-as ``i`` and 32 bytes; cycles as ``c`` and 4 bytes. A whole prompt or frame may be sent while the
-chip is busy; there is no flow control beyond that.
+as ``i`` and 32 bytes; cycles as ``c``, a register as ``q``, and 4 bytes. A whole prompt or frame
+may be sent while the chip is busy; there is no flow control beyond that.
 """
 
 from __future__ import annotations
@@ -57,6 +60,10 @@ class Bridge(wiring.Component):
                 "cycles": In(32),
                 "id_addr": Out(range(IDENTITY_BYTES)),
                 "id_data": In(8),
+                "adapter_addr": Out(3),
+                "adapter_write": Out(1),
+                "adapter_write_data": Out(32),
+                "adapter_read_data": In(32),
             }
         )
 
@@ -72,7 +79,11 @@ class Bridge(wiring.Component):
         argument = Signal(8 * ARGUMENT_BYTES)
         left = Signal(range(ARGUMENT_BYTES + 1))
         pressed = Signal()
-        self.ask_identity, self.ask_cycles = Signal(), Signal()
+        self.ask_identity, self.ask_cycles, self.ask_register = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.adapter_addr.eq(Mux(command == ord("P"), argument[-40:-37], argument[-8:-5])),
+            self.adapter_write_data.eq(argument[-32:]),
+        ]
         m.d.sync += pressed.eq(self.button)
         m.d.comb += self.start.eq(self.button & ~pressed)
         waiting = m.submodules.waiting = SyncFIFOBuffered(width=17, depth=self.depth)
@@ -87,9 +98,10 @@ class Bridge(wiring.Component):
                         with m.Case(ord("T"), ord("L")):
                             m.d.sync += left.eq(2)
                             m.next = "ARGUMENT"
-                        with m.Case(ord("W")):
-                            m.d.sync += left.eq(8)
-                            m.next = "ARGUMENT"
+                        for name, size in (("W", 8), ("P", 5), ("Q", 1)):
+                            with m.Case(ord(name)):
+                                m.d.sync += left.eq(size)
+                                m.next = "ARGUMENT"
                         with m.Case(ord("S")):
                             m.d.comb += self.start.eq(1)
                         with m.Case(ord("I")):
@@ -108,6 +120,12 @@ class Bridge(wiring.Component):
                     registers = Cat(self.seed, self.beta, self.limit)
                     m.d.sync += registers.eq(argument)
                     m.next = "COMMAND"
+                with m.Elif(command == ord("P")):
+                    m.d.comb += self.adapter_write.eq(1)
+                    m.next = "COMMAND"
+                with m.Elif(command == ord("Q")):
+                    m.d.comb += self.ask_register.eq(1)
+                    m.next = "COMMAND"
                 with m.Else():
                     m.d.comb += waiting.w_en.eq(1)
                     with m.If(waiting.w_rdy):
@@ -115,6 +133,10 @@ class Bridge(wiring.Component):
 
     def _replies(self, m: Module) -> None:
         text = Signal(40)
+        word = Signal(32)
+        want_register = Signal()
+        with m.If(self.ask_register):
+            m.d.sync += [want_register.eq(1), word.eq(self.adapter_read_data)]
         left = Signal(range(6))
         identity = Signal(range(IDENTITY_BYTES + 1))
         want_identity, want_cycles = Signal(), Signal()
@@ -132,6 +154,10 @@ class Bridge(wiring.Component):
                 with m.Elif(want_cycles):
                     m.d.sync += [text.eq(Cat(Const(ord("c"), 8), self.cycles)), left.eq(5)]
                     m.d.sync += want_cycles.eq(0)
+                    m.next = "SEND"
+                with m.Elif(want_register):
+                    m.d.sync += [text.eq(Cat(Const(ord("q"), 8), word)), left.eq(5)]
+                    m.d.sync += want_register.eq(0)
                     m.next = "SEND"
                 with m.Elif(want_identity):
                     m.d.sync += [text.eq(ord("i")), left.eq(1), identity.eq(IDENTITY_BYTES)]

@@ -11,7 +11,7 @@ import pytest
 from rtl_gen import reference
 from rtl_gen.adapter import image
 from rtl_gen.adapter.apply import beside, merge
-from rtl_gen.adapter.pack import pack
+from rtl_gen.adapter.pack import pack, random_image
 from rtl_gen.adapter.reader import load_adapter
 from rtl_gen.adapter.region import Regions, insert
 from rtl_gen.checkpoint import import_model, open_checkpoint
@@ -43,19 +43,6 @@ def chip(tmp_path_factory):
     part = Part(beside(graph, weights, adapter), tokens)
     integer = quantize(graph, weights, Recipe(solver="nearest"), tokens, {}, [part])
     return model, weights, adapter, integer, tokens
-
-
-def random_image(graph, rng) -> AdapterImage:
-    found = {}
-    for node, op in regions(graph):
-        kinds = types(op)
-        found[node.name] = Factors(
-            **{
-                name: rng.integers(kinds[name].min, kinds[name].max + 1, shape)
-                for name, shape in shapes(graph, node, op).items()
-            }
-        )
-    return AdapterImage("random", serialize.digest(graph), found)
 
 
 def logits(graph, tokens, adapter=None):
@@ -109,7 +96,7 @@ def test_no_image_leaves_the_proved_bounds(chip) -> None:
                            for k, shape in made.items()})  # fmt: skip
         low = np.full((1, *x.shape), x.type.min, np.int64)
         assert int((low @ worst.a.T).max()) <= bounds[0]
-        for factors in (worst, random_image(graph, rng).factors[node.name]):
+        for factors in (worst, random_image(graph, seed()).factors[node.name]):
             y = rng.integers(-100, 100, (1, *node.value.shape))
             out = low_rank(low, y, factors, op, node.value.type)
             assert node.value.type.min <= out.min() <= out.max() <= node.value.type.max

@@ -15,7 +15,7 @@ from flow.testbench.stream import StreamSink, StreamSource, pauses, start
 from rtl_gen import reference
 from rtl_gen.adapter.apply import beside
 from rtl_gen.adapter.layout import host_words, lay_out
-from rtl_gen.adapter.pack import pack
+from rtl_gen.adapter.pack import pack, random_image
 from rtl_gen.adapter.reader import load_adapter
 from rtl_gen.adapter.region import Regions, insert
 from rtl_gen.checkpoint import import_model, open_checkpoint
@@ -29,7 +29,6 @@ from rtl_gen.plan import Plan
 from rtl_gen.quantize import Examples, Part, Recipe, quantize
 from tests import checkpoints
 from tests.adapter import peft_files
-from tests.adapter.test_pack import random_image
 from tests.adapter.test_reader import ALL
 from tests.harness import parameters, run_cocotb, seed
 
@@ -62,7 +61,7 @@ def build(folder: Path, make: Any, patterns: tuple[str, ...], rank: int, plan: P
             parts.append(Part(beside(graph, weights, adapters[-1]), tokens))
     integer = quantize(graph, weights, Recipe(solver="nearest"), tokens, {}, parts)
     images = [pack(integer, adapter, tokens) for adapter in adapters]
-    return Built(integer, [*images, random_image(integer, rng)], plan)
+    return Built(integer, [*images, random_image(integer, seed())], plan)
 
 
 CASES = {

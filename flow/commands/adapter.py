@@ -1,0 +1,202 @@
+"""``intaglio adapter``: images of LoRA adapters, and the adapter memory of a chip."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flow import adapter_driver, adapters, checkpoint, config, files, serial_port
+from flow.config import ModelConfig
+from flow.graph import read
+from rtl_gen.adapter import image
+from rtl_gen.adapter.layout import host_words
+from rtl_gen.errors import CheckpointError, ConfigError
+from rtl_gen.ir.adapter import AdapterImage
+from rtl_gen.ir.integer import IntegerGraph
+from rtl_gen.plan import Plan
+
+RESULTS = Path("results")
+
+EPILOG = """\
+An image holds the integers of a PEFT LoRA adapter, quantized for one chip and bound to what that
+chip computes. `pack` makes it, `load` writes it into a slot of the chip behind a serial port while
+the chip may go on generating with another one, `swap` chooses the slot from the next token on.
+
+examples:
+  intaglio adapter pack stories260k lora/shakespeare             an image called shakespeare
+  intaglio adapter pack stories260k lora/x --text input.txt      with the text it is meant for
+  intaglio adapter list stories260k                              images, and room for them
+  intaglio adapter load stories260k shakespeare --slot 1 --port /dev/ttyUSB0
+  intaglio adapter swap stories260k 1 --port /dev/ttyUSB0        0 is the base alone
+  intaglio run stories260k --adapter shakespeare                 the integer model with it
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command and its actions."""
+    form = argparse.RawDescriptionHelpFormatter
+    top = subparsers.add_parser(
+        "adapter", help="pack, list, load and swap LoRA adapters", epilog=EPILOG,
+        description="Pack, list, load and swap LoRA adapters.", formatter_class=form,
+    )  # fmt: skip
+    actions = top.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    pack = actions.add_parser("pack", help="quantize a PEFT adapter for a chip")
+    pack.add_argument("model", metavar="MODEL", help="name or file in configs/models")
+    pack.add_argument("folder", metavar="FOLDER", type=Path,
+                      help="PEFT folder, or a name under adapters.trained")  # fmt: skip
+    pack.add_argument("--name", help="of the image (default: the folder's)")
+    pack.add_argument("--checkpoint", help="instead of the configured one")
+    source = pack.add_mutually_exclusive_group()
+    source.add_argument("--text", metavar="PATH", help="text that the adapter is meant for")
+    source.add_argument("--npz", metavar="PATH", help="arrays that the adapter is meant for")
+    pack.set_defaults(run=_pack)
+
+    listing = actions.add_parser("list", help="show images and the chip's room for them")
+    listing.add_argument("model", metavar="MODEL")
+    _port(listing, required=False)
+    listing.set_defaults(run=_list)
+
+    load = actions.add_parser("load", help="write an image into a slot of a chip")
+    load.add_argument("model", metavar="MODEL")
+    load.add_argument("name", metavar="NAME", help="of the image")
+    load.add_argument("--slot", type=int, required=True, help="from 1 on; not the one in use")
+    _port(load, required=True)
+    load.set_defaults(run=_load)
+
+    swap = actions.add_parser("swap", help="choose the slot that a chip uses from the next token")
+    swap.add_argument("model", metavar="MODEL")
+    swap.add_argument("slot", metavar="SLOT", type=int, help="0 is the base alone")
+    _port(swap, required=True)
+    swap.set_defaults(run=_swap)
+
+
+def _port(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument("--port", type=Path, required=required, help="serial port of the board")
+    parser.add_argument("--baud", type=int, default=115200, help="bits per second (%(default)s)")
+
+
+def model_of(name: str) -> ModelConfig:
+    """Configuration of a model given as a name or a file."""
+    path = Path(name) if Path(name).suffix == ".yaml" else config.model_file(name)
+    return config.load_model(path)
+
+
+def graph_of(model: ModelConfig) -> IntegerGraph:
+    """What the model's chip computes, as the quantize stage wrote it."""
+    return read(RESULTS / model.name / "quantize/graph.safetensors")
+
+
+def find(model: ModelConfig, graph: IntegerGraph, name: str, base: Path) -> AdapterImage:
+    """Image called `name`; one under ``adapters.trained`` is packed when it is not there.
+
+    Parameters
+    ----------
+    model : ModelConfig
+    graph : IntegerGraph
+    name : str
+    base : Path
+        Checkpoint of the model.
+
+    Raises
+    ------
+    ConfigError
+        If there is no image of that name, and no trained adapter to make it from.
+    CheckpointError
+        If the image was made for another base.
+    """
+    path = adapters.image_file(RESULTS, model.name, name)
+    known = {item.name for item in model.adapters.trained}
+    if path.is_file():
+        try:
+            return image.load(path, graph)
+        except CheckpointError:
+            if name not in known:
+                raise
+    item = adapters.trained(model, name)
+    print(f"  packing {name} for {model.name}", file=sys.stderr)
+    opened = adapters.open_base(model, base)
+    packed, _, _ = adapters.pack_folder(model, opened, graph, Path(item.path), item.data)
+    packed = replace(packed, name=name)
+    adapters.save(path, packed, graph)
+    return packed
+
+
+def _pack(args: argparse.Namespace) -> int:
+    model = model_of(args.model)
+    graph = graph_of(model)
+    known = {item.name: item for item in model.adapters.trained}
+    given = str(args.folder)
+    settings, folder = model.data, args.folder
+    if not args.folder.is_dir() and given in known:
+        settings, folder = known[given].data, Path(known[given].path)
+    if args.text or args.npz:
+        kind, path = ("text", args.text) if args.text else ("npz", args.npz)
+        settings = replace(settings, kind=kind, path=path)
+    name = args.name or args.folder.resolve().name
+    base = adapters.open_base(model, checkpoint.locate(args.checkpoint or model.checkpoint))
+    packed, adapter, found = adapters.pack_folder(model, base, graph, folder, settings)
+    packed = replace(packed, name=name)
+    path = adapters.image_file(RESULTS, model.name, name)
+    adapters.save(path, packed, graph)
+    numbers = adapters.measured(base, graph, adapter, packed, found.evaluation)
+    print(f"{path}")
+    for key, value in numbers.items():
+        print(f"  {key} {value:.4f}")
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    model = model_of(args.model)
+    graph = graph_of(model)
+    manifest = _manifest(model)
+    room = manifest["adapters"]
+    print(f"{model.name}: {room['slots']} slots of {room['host_words']} words, rank "
+          f"{room['rank']}, {room['bits']} bits in all, base {room['base'][:16]}")  # fmt: skip
+    folder = adapters.image_file(RESULTS, model.name, "x").parent
+    for path in sorted(folder.glob(f"*{image.SUFFIX}")):
+        name = path.name.removesuffix(image.SUFFIX)
+        try:
+            packed = image.load(path, graph)
+            print(f"  {name}: rank {packed.origin.get('rank', '?')}, for this base")
+        except CheckpointError as error:
+            print(f"  {name}: {error}")
+    if args.port is not None:
+        with serial_port.opened(args.port, args.baud) as stream:
+            bus = adapter_driver.SerialBus(stream)
+            found = adapter_driver.status(bus)
+            print(f"  chip: slot {found.active} in use, {found.selected} selected, loaded: "
+                  f"{adapter_driver.valid_slots(bus) or 'none'}")  # fmt: skip
+    return 0
+
+
+def _load(args: argparse.Namespace) -> int:
+    model = model_of(args.model)
+    graph = graph_of(model)
+    packed = find(model, graph, args.name, checkpoint.locate(model.checkpoint))
+    words = host_words(graph, Plan(**_manifest(model)["plan"]), packed)
+    with serial_port.opened(args.port, args.baud) as stream:
+        adapter_driver.load(adapter_driver.SerialBus(stream), args.slot, packed.base, words)
+    print(f"{args.name} is in slot {args.slot}")
+    return 0
+
+
+def _swap(args: argparse.Namespace) -> int:
+    with serial_port.opened(args.port, args.baud) as stream:
+        adapter_driver.select(adapter_driver.SerialBus(stream), args.slot)
+    print(f"slot {args.slot} from the next token on")
+    return 0
+
+
+def _manifest(model: ModelConfig) -> Any:
+    path = RESULTS / model.name / "rtl/manifest.json"
+    manifest = files.read_json(path)
+    if "adapters" not in manifest:
+        raise ConfigError(
+            f"{path}: this chip has no adapter memory; name tensors under adapters.tensors in the "
+            "model's configuration and build it again"
+        )
+    return manifest
