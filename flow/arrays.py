@@ -57,6 +57,26 @@ def check_frames(
     return frames(checkpoint, data).reshape(len(data), *shape)
 
 
+def check_block(graph: ModelGraph, data: NDArray[np.generic], where: str) -> NDArray[np.float64]:
+    """Vectors (batch, positions, *shape) of a layer that sees all positions of a block.
+
+    Raises
+    ------
+    ConfigError
+        If the shape is another one, or not all are finite numbers.
+    """
+    shape = graph.inputs[0].shape
+    if data.ndim != 2 + len(shape) or data.shape[2:] != shape or data.dtype.kind not in "iuf":
+        raise ConfigError(
+            f"{where}: expected (batch, positions, {', '.join(map(str, shape))}), found "
+            f"{data.dtype} of shape {data.shape}; the file belongs to another model"
+        )
+    block = data.astype(np.float64)
+    if not np.isfinite(block).all():
+        raise ConfigError(f"{where}: holds NaN or infinity; give finite numbers")
+    return block
+
+
 def read_npz(path: Path) -> dict[str, NDArray[np.generic]]:
     """Arrays of an .npz file; pickled objects are refused.
 

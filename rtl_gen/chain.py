@@ -23,8 +23,8 @@ class Chain:
     source : str
         Value that a chain without a head reads (a plain copy through the tail).
     head : Node or None
-    rotary, lookup, combine : Node or None
-        Tail: rotation; table; product or sum.
+    rotary, lookup, weigh, combine : Node or None
+        Tail: rotation; table; product with a gate; product or sum.
     second : str
         The other operand of `combine`.
     """
@@ -33,6 +33,7 @@ class Chain:
     head: ir.Node | None = None
     rotary: ir.Node | None = None
     lookup: ir.Node | None = None
+    weigh: ir.Node | None = None
     combine: ir.Node | None = None
     second: str = ""
     nodes: list[ir.Node] = field(default_factory=list)
@@ -75,16 +76,18 @@ def group(graph: ir.IntegerGraph) -> list[Chain]:
     def open_chain(name: str) -> int | None:
         """Chain that may still grow behind value `name`."""
         index = ends.get(name)
-        return index if index is not None and uses[name] == 1 else None
+        if index is None or uses[name] != 1 or _in_parts(chains[index]):
+            return None
+        return index
 
     for node in graph.nodes:
         match node.op:
-            case ir.Reshape() | ir.Sample():
+            case ir.Reshape() | ir.Sample() | ir.Route():  # the router chooses with the gates
                 continue
             case ir.Lookup():
                 source = root[node.inputs[0]]
                 index = open_chain(source)
-                if index is None or chains[index].lookup or chains[index].combine:
+                if index is None or chains[index].lookup or _combines(chains[index]):
                     chains.append(Chain(source=source))
                     index = len(chains) - 1
                 chains[index].lookup = node
@@ -96,8 +99,18 @@ def group(graph: ir.IntegerGraph) -> list[Chain]:
                     chains.append(Chain(source=source))
                     index = len(chains) - 1
                 chains[index].rotary = node
+            case ir.Weigh():
+                source = root[node.inputs[0]]
+                index = open_chain(source)
+                if index is None or chains[index].weigh or chains[index].combine:
+                    chains.append(Chain(source=source))
+                    index = len(chains) - 1
+                chains[index].weigh = node
             case ir.Add() | ir.Mul():
-                index = _join(chains, ends, [root[name] for name in node.inputs], open_chain)
+                operands = [root[name] for name in node.inputs]
+                index = _join(
+                    chains, ends, operands, open_chain, product=isinstance(node.op, ir.Mul)
+                )
                 chains[index].combine = node
             case _:
                 chains.append(Chain(head=node))
@@ -110,6 +123,17 @@ def group(graph: ir.IntegerGraph) -> list[Chain]:
     return chains
 
 
+def _combines(chain: Chain) -> bool:
+    return chain.weigh is not None or chain.combine is not None
+
+
+def _in_parts(chain: Chain) -> bool:
+    """Whether the chain takes several instructions, one per group of a norm."""
+    return (
+        chain.head is not None and isinstance(chain.head.op, ir.Norm) and chain.head.op.groups > 1
+    )
+
+
 def _is_bare_product(chain: Chain) -> bool:
     return len(chain.nodes) == 1 and isinstance(chain.nodes[0].op, ir.ConstMatVec)
 
@@ -119,12 +143,19 @@ def _join(
     ends: dict[str, int],
     operands: list[str],
     open_chain: Callable[[str], int | None],
+    *,
+    product: bool,
 ) -> int:
-    """Index of the chain that streams one operand; its `second` is the other one."""
+    """Index of the chain that streams one operand; its `second` is the other one.
+
+    A product with a gate takes the place of another product, not of a sum.
+    """
     for stream, other in (operands, operands[::-1]):
         index = open_chain(stream)
         ready = ends.get(other, -1)
-        if index is not None and stream != other and not chains[index].combine and ready < index:
+        if index is None or stream == other or (product and chains[index].weigh):
+            continue
+        if not chains[index].combine and ready < index:
             chains[index].second = other
             return index
     chains.append(Chain(source=operands[0], second=operands[1]))

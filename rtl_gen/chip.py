@@ -39,6 +39,7 @@ HEAD_CONFIG = {
     "attend": {n: n for n in ("cache_base", "score_multiplier", "score_shift")}
     | {"shift": "head_shift", "low": "head_low", "high": "head_high"},
     "pool": {"last": "pool_last"},
+    "route": {"multiplier": "gate_multiplier", "shift": "gate_shift"},
 }  # fmt: skip
 """Ports of a head unit and the fields it takes them from when its instruction starts."""
 
@@ -248,6 +249,8 @@ class Chip(wiring.Component):
         position = sequencer.position
         if "matvec" in units:
             m.d.comb += units["matvec"].drain.eq(commit & self._writes("matvec"))
+        if "route" in units:
+            self._select_expert(m)
         if "embedding" in units:
             index = Mux(self.front("by_position"), position, sequencer.token)
             begin = start & self._reads("embedding")
@@ -269,6 +272,24 @@ class Chip(wiring.Component):
                 units["sample"].load.eq(sequencer.loading),
             ]
 
+    def _select_expert(self, m: Module) -> None:
+        """Add the chosen expert's offset to the bases of the matrix unit's ROMs.
+
+        The router has its choice before the instruction behind it can read (`Router`), and chooses
+        again only when no instruction of the experts is under way.
+        """
+        matvec, router = self.units["matvec"], self.units["route"]
+        expert = Signal(router.index_bits)
+        m.d.comb += expert.eq(router.choice.word_select(self.front("slot"), router.index_bits))
+        chosen = Mux(self.front("expert"), expert, 0)
+        begin = self.sequencer.start & self._reads("matvec")
+        weights = register(m, begin, chosen * self.front("weight_stride"))
+        base = register(m, begin, self.front("weight_base"))
+        m.d.comb += matvec.weight_base.eq(base + weights)
+        # One cycle behind `front`, so at `commit` that of the instruction which moves to `back`.
+        rows = register(m, Const(1), chosen * self.front("row_stride"))
+        m.d.comb += matvec.row_base.eq(self.back("row_base") + rows)
+
     def _reads(self, head: str) -> Value:
         """Whether the instruction that reads feeds `head`."""
         return self.front("head") == HEADS.index(head)
@@ -287,7 +308,7 @@ class Chip(wiring.Component):
         a = self.memory.a
         used = {HEADS[i.fields["head"]] for i in self.program.instructions}
         units = {n: self.units.get("attention" if n == "attend" else n) for n in used}
-        operands = {"matvec": "i", "norm": "i", "pool": "i", "attend": "q"}
+        operands = {"matvec": "i", "norm": "i", "pool": "i", "attend": "q", "route": "i"}
         with m.Switch(self.front("head")):
             for name in (name for name in HEADS if name in used & set(operands)):
                 with m.Case(HEADS.index(name)):
@@ -327,8 +348,15 @@ class Chip(wiring.Component):
             entry = getattr(unit, operand)
             out = stream.Signature(self.memory.shape).create(path=(f"after_{name}",))
             m.d.comb += entry.payload.eq(source.payload)
+            weighs = name == "mul" and "route" in self.units
             if operand == "a":
                 m.d.comb += unit.b.payload.eq(self.memory.b.payload)
+            if weighs:
+                router = self.units["route"]
+                gate = router.gates.word_select(self.back("slot"), router.width - 1)
+                same = Cat(*(Cat(gate, Const(0, 1)) for _ in range(self.elements)))
+                with m.If(self.back("weigh")):
+                    m.d.comb += Value.cast(unit.b.payload).eq(same)
             with m.If(self.back(name)):
                 m.d.comb += [
                     entry.valid.eq(source.valid),
@@ -340,6 +368,9 @@ class Chip(wiring.Component):
                 if operand == "a":
                     m.d.comb += unit.b.valid.eq(self.memory.b.valid)
                     m.d.comb += self.memory.b.ready.eq(unit.b.ready)
+                if weighs:  # the second operand is always at hand, and the sum's is left alone
+                    with m.If(self.back("weigh")):
+                        m.d.comb += [unit.b.valid.eq(1), self.memory.b.ready.eq(0)]
             with m.Else():
                 _join(m, source, out)
             source = out

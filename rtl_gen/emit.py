@@ -24,6 +24,8 @@ from rtl_gen.program import HEADS, SINKS
 from rtl_gen.schedule import Schedule, schedule
 from rtl_gen.verilog import convert
 
+TAIL_PARTS = ("rotary", "lookup", "weigh", "mul", "add")
+
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
@@ -176,7 +178,7 @@ def _manifest(
         assert isinstance(samples[0].op, ir.Sample)
         scale = graph.value(samples[0].inputs[0]).scale
         beta = scale * 2.0 ** (8 + samples[0].op.shift)
-    products = (ir.ConstMatVec, ir.Conv2d, ir.Embedding)
+    products = (ir.ConstMatVec, ir.ExpertMatVec, ir.Conv2d, ir.Embedding)
     return {
         "name": "chip",
         "architecture": graph.architecture,
@@ -212,7 +214,9 @@ def _manifest(
                 "nodes": list(instruction.nodes),
                 "head": HEADS[instruction.fields["head"]],
                 "sink": SINKS[instruction.fields["sink"]],
-                "tail": [n for n in ("rotary", "lookup", "mul", "add") if instruction.fields[n]],
+                "tail": [
+                    n for n in ("rotary", "lookup", "weigh", "mul", "add") if instruction.fields[n]
+                ],
             }
             for instruction in scheduled.program.instructions
         ],

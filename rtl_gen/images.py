@@ -86,6 +86,31 @@ class Images:
         words = row_words(bias, multiplier, self.bias_width, self.elements)
         return self._place("matvec_row", words)
 
+    def experts(self, op: ir.ExpertMatVec) -> tuple[int, int, int, int]:
+        """Regions of all experts, of equal size one after another, in the ROMs of the lanes.
+
+        Returns
+        -------
+        weight_base, weight_stride, row_base, row_stride : int
+            First word of expert 0, and words from one expert to the next.
+        """
+        constants = self.graph.constants
+        weight, multiplier = constants[op.weight].data, constants[op.multiplier].data
+        bias = np.zeros_like(multiplier) if op.bias is None else constants[op.bias].data
+        matrices = [
+            weight_words(matrix, self.lanes, self.weight_width, self.elements) for matrix in weight
+        ]
+        rows = [
+            row_words(b, m, self.bias_width, self.elements)
+            for b, m in zip(bias, multiplier, strict=True)
+        ]
+        return (
+            self._place("matvec_weight", [word for matrix in matrices for word in matrix]),
+            len(matrices[0]),
+            self._place("matvec_row", [word for part in rows for word in part]),
+            len(rows[0]),
+        )
+
     def embedding(self, op: ir.Embedding) -> tuple[int, int]:
         """First words of the table and of its rows' multipliers."""
         constants = self.graph.constants

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 HEADS = (
-    "copy", "fill", "input", "embedding", "matvec", "norm", "attend", "pool",
+    "copy", "fill", "input", "embedding", "matvec", "norm", "attend", "pool", "route",
 )  # fmt: skip
-SINKS = ("memory", "output", "sample", "key", "value")
+SINKS = ("memory", "output", "sample", "key", "value", "gates")
 
 DATA_FIELDS = {
     "head_shift": 6,
@@ -22,6 +22,8 @@ DATA_FIELDS = {
     "mul_shift": 6,
     "score_multiplier": 16,
     "score_shift": 6,
+    "gate_multiplier": 16,
+    "gate_shift": 6,
     "eps": 40,
     "fraction": 4,
     "sample_shift": 5,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
@@ -20,8 +20,17 @@ from rtl_gen.ir import integer as ir
 from rtl_gen.layout import Allocator, Layout, sides, spread
 from rtl_gen.plan import Plan
 from rtl_gen.program import HEADS, SINKS, Instruction, Program, assemble
-
-Fields = dict[str, int]
+from rtl_gen.unit_fields import (
+    Fields,
+    beats,
+    bounds,
+    expert_fields,
+    group_fields,
+    norm_fields,
+    piece_fields,
+    route_fields,
+    tail_fields,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +89,8 @@ class _Scheduler:
         return "memory", None
 
     def beats(self, elements: int) -> int:
-        """Beats of a vector.
-
-        Raises
-        ------
-        UnsupportedError
-            If the last one would not be full.
-        """
-        if elements % self.plan.elements:
-            raise UnsupportedError(
-                f"a vector of {elements} elements is not a whole number of beats of "
-                f"{self.plan.elements}; choose fewer elements per beat in the model's plan"
-            )
-        return elements // self.plan.elements
+        """Beats of a vector, which must be whole."""
+        return beats(self.images, elements)
 
     def place(self, value: str) -> Layout:
         """Allocate `value` and fill its padding."""
@@ -129,7 +127,7 @@ class _Scheduler:
     def emit(self, nodes: tuple[str, ...], fields: Fields, d: Loop, sink: str) -> None:
         """Append an instruction."""
         base: Fields = {"use_a": 0, "use_b": 0, "continued": 0, "adapter": 0}
-        base |= {"rotary": 0, "lookup": 0, "mul": 0, "add": 0}
+        base |= {"rotary": 0, "lookup": 0, "mul": 0, "add": 0, "weigh": 0, "expert": 0}
         fields = base | fields | {"sink": SINKS.index(sink)} | d.fields("d")
         if fields["use_a"]:
             # The one before is another one while instructions of adapters are left out.
@@ -147,37 +145,12 @@ class _Scheduler:
         if sink in ("key", "value"):
             self.state_written = len(self.instructions)
 
-    def bounds(self, prefix: str, node: ir.Node) -> Fields:
-        """Saturation bounds of a node's value."""
-        type_ = node.value.type
-        return {f"{prefix}_low": type_.min, f"{prefix}_high": type_.max}
-
     def cache_base(self, node: ir.Node) -> int:
         """First cache word of an attention node's layer."""
         assert isinstance(node.op, ir.Attention)
         layer = self.attention_layers.setdefault(node.name, len(self.attention_layers))
         op = node.op
         return layer * layer_words(op.heads, op.kv_heads, self.plan.heads, op.context)
-
-    def tail(self, chain: Chain) -> Fields:
-        """Fields of the table and of the second operand's arithmetic."""
-        fields: Fields = {}
-        if chain.rotary is not None:
-            assert isinstance(chain.rotary.op, ir.Rotary)
-            fields |= {"rotary": 1, "rotary_base": self.images.rotary(chain.rotary.op)}
-            fields |= {"rotary_shift": chain.rotary.op.shift} | self.bounds("rotary", chain.rotary)
-        if chain.lookup is not None:
-            assert isinstance(chain.lookup.op, ir.Lookup)
-            low = self.graph.value(chain.lookup.inputs[0]).type.min
-            fields |= {"lookup": 1, "lookup_offset": self.images.lookup(chain.lookup.op) - low}
-        combine = chain.combine
-        if combine is not None and isinstance(combine.op, ir.Mul):
-            scale = combine.op.scale
-            fields |= {"mul": 1, "mul_multiplier": scale.multiplier, "mul_shift": scale.shift}
-            fields |= self.bounds("mul", combine)
-        elif combine is not None:
-            fields |= {"add": 1} | self.bounds("add", combine)
-        return fields
 
     def layout(self, name: str) -> Layout:
         """Where a value, or what it is another name of, lives."""
@@ -201,6 +174,12 @@ class _Scheduler:
         if chain.head is not None and isinstance(chain.head.op, ir.Attention):
             self.store_cache(chain.head)
         value, head = chain.value, chain.head
+        if head is not None and isinstance(head.op, ir.Norm) and head.op.groups > 1:
+            self.emit_parts(head, head.op)
+            return
+        if head is not None and isinstance(head.op, ir.Gate):
+            self.emit_route(head, head.op)
+            return
         if head is not None and isinstance(head.op, ir.LowRank):
             self.emit_low_rank(head, head.op)
             return
@@ -209,7 +188,7 @@ class _Scheduler:
         sink, taker = ("memory", None) if windows else self.direct_sink(value)
         target = self.place(value) if sink == "memory" else None
         names = tuple(node.name for node in chain.nodes)
-        tail = self.tail(chain) | self.sink_fields(sink, taker)
+        tail = tail_fields(self.graph, self.images, chain) | self.sink_fields(sink, taker)
         if windows and target is not None:
             self.emit_windows(chain, names, tail, target)
             self.share(value, target)
@@ -260,13 +239,30 @@ class _Scheduler:
             "source": 2, "row_source": 2, "weight_base": place.b, "row_base": place.row_b,
             "last_column": self.beats(op.rank) - 1, "group_rows": rows_out, "rows": rows_out,
             "head_shift": op.shift_b, "add": 1,
-        } | self.bounds("head", node) | self.bounds("add", node)  # fmt: skip
+        } | bounds("head", node) | bounds("add", node)  # fmt: skip
         second |= self.walk("a", hidden.loop().repeat(groups)) | self.walk("b", y.loop())
         self.emit((node.name,), second, y.loop(), "memory")
         self.allocator.free(hidden.base)
         value = self.root[node.name]
         if self.adapters_of(value)[-1] == node.name:
             self.share(value, y)
+
+    def emit_parts(self, head: ir.Node, op: ir.Norm) -> None:
+        """One instruction per part of a norm (a head of queries or keys)."""
+        source, target = self.layout(head.inputs[0]), self.place(head.name)
+        beats = self.beats(prod(head.value.shape) // op.groups)
+        for part in range(op.groups):
+            a, d = (Loop(x.base + part * beats, (beats,), (1,)) for x in (source, target))
+            fields = norm_fields(self.graph, self.images, op) | bounds("head", head)
+            self.emit((head.name,), fields | self.walk("a", a.repeat(2)), d, "memory")
+        self.share(head.name, target)
+
+    def emit_route(self, head: ir.Node, op: ir.Gate) -> None:
+        """Choice of experts and their gates, which stay in the router."""
+        route, fields = route_fields(self.graph, head)
+        loop = self.layout(head.inputs[0]).loop()
+        fields |= self.walk("a", loop if op.normalize else loop.repeat(2))
+        self.emit((route, head.name), fields, Loop(0, head.value.shape, (1,)), "gates")
 
     def second(self, chain: Chain, order: Callable[[Layout], Loop]) -> Fields:
         """Walk of the second operand in the order of the stream it meets."""
@@ -335,7 +331,7 @@ class _Scheduler:
     def head_fields(self, head: ir.Node) -> Fields:
         """Fields of a head unit other than the matrix unit."""
         op = head.op
-        fields = self.bounds("head", head)
+        fields = bounds("head", head)
         match op:
             case ir.Embedding():
                 table, row = self.images.embedding(op)
@@ -345,18 +341,12 @@ class _Scheduler:
                     "by_position": int(self.kind(head.inputs[0]) == "position"),
                     "head_shift": op.shift,
                 }  # fmt: skip
-            case ir.Norm(groups=groups) if groups > 1:
-                raise UnsupportedError(
-                    f"node {head.name}: a norm of {groups} parts has no schedule yet; the golden "
-                    "model computes it"
-                )
+            case ir.ExpertMatVec():
+                groups = -(-head.value.shape[0] // self.plan.lanes)
+                loop = self.layout(head.inputs[0]).loop().repeat(groups)
+                fields |= self.walk("a", loop) | expert_fields(self.graph, self.images, op)
             case ir.Norm():
-                size = self.graph.constants[op.gain].data.size
-                fields |= {
-                    "head": HEADS.index("norm"), "size": size, "center": int(op.center),
-                    "eps": op.eps, "fraction": op.fraction, "gain_base": self.images.norm(op),
-                    "head_shift": op.shift,
-                }  # fmt: skip
+                fields |= norm_fields(self.graph, self.images, op)
                 fields |= self.walk("a", self.layout(head.inputs[0]).loop().repeat(2))
             case ir.Attention():
                 loop = self.layout(head.inputs[0]).loop()
@@ -382,34 +372,17 @@ class _Scheduler:
         head = chain.head
         assert head is not None
         assert isinstance(head.op, ir.ConstMatVec)
-        fields = self.piece_fields(head.op, self.row_order(chain)) | self.bounds("head", head)
+        fields = piece_fields(self.graph, self.images, head.op, self.row_order(chain))
+        fields |= bounds("head", head)
         if index in self.merged:
             return fields | {"continued": 1}
         together = merge(self.graph, self.chains, index, self.plan.lanes)
         self.merged |= set(range(index + 1, index + len(together)))
         ops = [(item.head.op, self.row_order(item)) for item in together if item.head is not None]
         pieces = [(op, order) for op, order in ops if isinstance(op, ir.ConstMatVec)]
-        fields |= self.group_fields(pieces)
+        fields |= group_fields(self.graph, self.images, pieces)
         groups = -(-sum(rows(self.graph, op) for op, _ in pieces) // self.plan.lanes)
         return fields | self.walk("a", self.layout(head.inputs[0]).loop().repeat(groups))
-
-    def group_fields(self, pieces: Sequence[tuple[ir.ConstMatVec | ir.Conv2d, Order]]) -> Fields:
-        """Fields of the matrix unit's lanes: matrices below one another."""
-        columns = self.graph.constants[pieces[0][0].weight].data[0].size
-        return {
-            "weight_base": self.images.weights(pieces),
-            "source": 0,
-            "last_column": self.beats(columns) - 1,
-            "group_rows": self.beats(sum(rows(self.graph, op) for op, _ in pieces)),
-        }
-
-    def piece_fields(self, op: ir.ConstMatVec | ir.Conv2d, order: Order = None) -> Fields:
-        """Fields of the matrix unit's results: one matrix."""
-        return {
-            "head": HEADS.index("matvec"), "row_source": 0,
-            "row_base": self.images.rows(op, order),
-            "rows": self.beats(rows(self.graph, op)), "head_shift": op.shift,
-        }  # fmt: skip
 
     def kind(self, name: str) -> str:
         """Kind of a graph input."""
@@ -428,8 +401,8 @@ class _Scheduler:
             kernel = self.graph.constants[head.op.weight].data.shape[2:]
             padding = head.op.padding
             groups = -(-channels // self.plan.lanes)
-            fields = self.piece_fields(head.op) | self.group_fields([(head.op, None)])
-            fields |= self.bounds("head", head)
+            fields = piece_fields(self.graph, self.images, head.op) | bounds("head", head)
+            fields |= group_fields(self.graph, self.images, [(head.op, None)])
         else:
             kernel, padding, groups = head.op.kernel, (0, 0), 1
             window = kernel[0] * kernel[1]

@@ -16,6 +16,7 @@ from rtl_gen.blocks.max_pool import MaxPool
 from rtl_gen.blocks.mul import Mul
 from rtl_gen.blocks.norm import Norm
 from rtl_gen.blocks.rotary import Rotary
+from rtl_gen.blocks.router import Router
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric.lockstep import Lockstep
@@ -26,6 +27,8 @@ from rtl_gen.ir.range import low_rank_bounds, symmetric
 from rtl_gen.ir.types import IntType
 from rtl_gen.plan import Plan
 from rtl_gen.program import DATA_FIELDS, Program
+
+_PRODUCTS = (ir.ConstMatVec, ir.ExpertMatVec, ir.Conv2d)
 
 STREAM_LIMIT = 16
 """Widest element of a stream."""
@@ -75,7 +78,7 @@ def widths(graph: ir.IntegerGraph) -> Widths:
     products = [
         (node.op, numeric[node.inputs[0]].type)
         for node in graph.nodes
-        if isinstance(node.op, ir.ConstMatVec | ir.Conv2d)
+        if isinstance(node.op, _PRODUCTS)
     ]
     acc = 1
     for node, low in regions(graph):
@@ -84,7 +87,8 @@ def widths(graph: ir.IntegerGraph) -> Widths:
     for op, x_type in products:
         weight = graph.constants[op.weight]
         product = signed_width(weight.type) + signed_width(x_type) - 1
-        acc = max(acc, product + (weight.data[0].size - 1).bit_length())
+        columns = weight.data[0, 0] if isinstance(op, ir.ExpertMatVec) else weight.data[0]
+        acc = max(acc, product + (columns.size - 1).bit_length())
     biases = [op.bias for op, _ in products if op.bias is not None]
     norm_biases = [op.bias for op in ops if isinstance(op, ir.Norm) and op.bias is not None]
     operands = [
@@ -125,6 +129,23 @@ def _one_half(graph: ir.IntegerGraph) -> int:
     return halves.pop()
 
 
+def _one_router(graph: ir.IntegerGraph, sizes: Widths, plan: Plan) -> Router:
+    """Router of the shape that all layers share."""
+    shapes = {
+        (graph.value(n.inputs[0]).shape[0], n.value.shape[0], n.op.normalize)
+        for n in graph.nodes
+        if isinstance(n.op, ir.Gate)
+    }
+    if len(shapes) > 1:
+        raise UnsupportedError(
+            f"layers with different routers (experts, chosen, normalized): {sorted(shapes)}"
+        )
+    ((experts, k, normalize),) = shapes
+    return Router(
+        width=sizes.stream, experts=experts, k=k, normalize=normalize, elements=plan.elements
+    )
+
+
 def build(
     graph: ir.IntegerGraph, sizes: Widths, program: Program, images: Images, plan: Plan
 ) -> dict[str, wiring.Component]:
@@ -143,7 +164,7 @@ def build(
     }
     adapter = lay_out(graph, plan)
     units: dict[str, wiring.Component] = {}
-    if any(isinstance(op, ir.ConstMatVec | ir.Conv2d) for op in ops):
+    if any(isinstance(op, _PRODUCTS) for op in ops):
         units["matvec"] = ConstMatVec(
             lanes=plan.lanes, x_width=sizes.x, weight_width=sizes.weight, acc_width=sizes.acc,
             bias_width=sizes.bias, width=sizes.stream, weight_depth=depth["matvec_weight"],
@@ -182,7 +203,9 @@ def build(
     width, copies = sizes.stream, range(plan.elements)
     if any(isinstance(op, ir.Lookup) for op in ops):
         units["lookup"] = Lookup(depth=depth["lookup"], width=width, elements=plan.elements)
-    if any(isinstance(op, ir.Mul) for op in ops):
+    if any(isinstance(op, ir.Gate) for op in ops):
+        units["route"] = _one_router(graph, sizes, plan)
+    if any(isinstance(op, ir.Mul | ir.Weigh) for op in ops):
         units["mul"] = Lockstep([Mul(width=width) for _ in copies], ["a", "b"], width)
     if any(isinstance(op, ir.Add) for op in ops):
         units["add"] = Lockstep([Add(width=width) for _ in copies], ["a", "b"], width)

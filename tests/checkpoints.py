@@ -125,6 +125,38 @@ def mixtral(seed: int = 5, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
     return config, tensors | _random(shapes, seed + 1, 0.6)
 
 
+def olmoe(seed: int = 6, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of an OLMoE: gates are parts of the softmax over all experts."""
+    config, tensors = mixtral(seed, **overrides)
+    names = {
+        "block_sparse_moe": "mlp", ".w1.": ".gate_proj.", ".w2.": ".down_proj.",
+        ".w3.": ".up_proj.",
+    }  # fmt: skip
+    for old, new in names.items():
+        tensors = {name.replace(old, new): array for name, array in tensors.items()}
+    config |= {"architectures": ["OlmoeForCausalLM"], "num_experts": config["num_local_experts"]}
+    size = config["head_dim"] or config["hidden_size"] // config["num_attention_heads"]
+    for layer in range(config["num_hidden_layers"]):
+        for name, heads in (("q", "num_attention_heads"), ("k", "num_key_value_heads")):
+            weight = np.ones(config[heads] * size, "f4")
+            tensors[f"model.layers.{layer}.self_attn.{name}_norm.weight"] = weight
+    return config, tensors
+
+
+def qwen3(seed: int = 7, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of a Qwen3: a Llama with norms of the heads of queries and keys."""
+    config, tensors = llama(seed, **{"architectures": ["Qwen3ForCausalLM"]} | overrides)
+    size = config["head_dim"] or config["hidden_size"] // config["num_attention_heads"]
+    config["head_dim"] = size
+    shapes: dict[str, tuple[int, ...]] = {
+        f"model.layers.{layer}.self_attn.{name}_norm.weight": (size,)
+        for layer in range(config["num_hidden_layers"])
+        for name in "qk"
+    }
+    norms = {name: 1 + array for name, array in _random(shapes, seed).items()}
+    return config, tensors | norms
+
+
 def gpt2(seed: int = 2, prefix: str = "transformer.", **overrides: Any):
     """Config and tensors of a GPT-2 with 2 layers and 2 heads by default."""
     config: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.arrays import check_frames, check_tokens, read_npz
+from flow.arrays import check_block, check_frames, check_tokens, read_npz
 from flow.checkpoint import locate
 from flow.data import Weights
 from rtl_gen import reference
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             for name, item in outputs.items()
         },
     }
-    if graph.vocabulary and "greedy_ids" in arrays:
+    if graph.vocabulary and graph.encoder is None and "greedy_ids" in arrays:
         where = f"{args.reference}: greedy_ids"
         expected_ids = check_tokens(graph, arrays["greedy_ids"], where)
         start = inputs["input_ids"].shape[1]
@@ -113,21 +113,33 @@ def model_inputs(
     """
     given = {name[3:]: array for name, array in arrays.items() if name.startswith("in_")}
     mask = given.pop("attention_mask", np.ones(1))
-    (wanted,) = (item for item in graph.inputs if item.kind != "position")
-    if list(given) != [wanted.name] or not np.all(mask == np.ones_like(mask)):
+    graphs = [part for part in (graph.encoder, graph) if part is not None]
+    wanted = [
+        (part, item) for part in graphs for item in part.inputs if item.kind in ("token", "frame")
+    ]
+    names = sorted(item.name for _, item in wanted)
+    if sorted(given) != names or not np.all(mask == np.ones_like(mask)):
         raise ConfigError(
-            f"{file}: expected the input in_{wanted.name} (and no padding), found "
+            f"{file}: expected the input {' and '.join(f'in_{name}' for name in names)} (and no "
+            "padding), found "
             f"{', '.join(name for name in arrays if name.startswith('in_')) or 'no in_* array'}"
         )
-    where = f"{file}: in_{wanted.name}"
-    if wanted.kind == "frame":
-        return {wanted.name: check_frames(graph, checkpoint, given[wanted.name], where)}
-    ids = check_tokens(graph, given[wanted.name], where)
-    if ids.shape[1] > graph.context:
-        raise ConfigError(
-            f"{where}: {ids.shape[1]} tokens exceed the model's context of {graph.context}"
-        )
-    return {wanted.name: ids}
+    found: dict[str, NDArray[np.int64] | NDArray[np.float64]] = {}
+    for part, item in wanted:
+        where = f"{file}: in_{item.name}"
+        if item.kind == "frame" and reference.whole(part):
+            found[item.name] = check_block(part, given[item.name], where)
+            continue
+        if item.kind == "frame":
+            found[item.name] = check_frames(part, checkpoint, given[item.name], where)
+            continue
+        ids = check_tokens(part, given[item.name], where)
+        if ids.shape[1] > part.context:
+            raise ConfigError(
+                f"{where}: {ids.shape[1]} tokens exceed the model's context of {part.context}"
+            )
+        found[item.name] = ids
+    return found
 
 
 def expected_outputs(

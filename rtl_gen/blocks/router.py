@@ -40,9 +40,9 @@ class Router(wiring.Component):
         Pulse before the first logit.
     multiplier, shift : In
         From steps of the logits to 2**-8 units of log2.
-    choice : Out
-        The chosen experts, the first in the lowest bits, from before the first gate to the next
-        `start`.
+    choice, gates : Out
+        The chosen experts and their gates, the first in the lowest bits. The choice stands from
+        before the first gate to the next `start`, the gates from the last one on.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Router(wiring.Component):
                 "multiplier": In(16),
                 "shift": In(6),
                 "choice": Out(k * self.index_bits),
+                "gates": Out(k * (width - 1)),
             }
         )
 
@@ -203,6 +204,7 @@ class Router(wiring.Component):
             m.d.sync += slot.eq(0)
         with m.If(arrived):
             m.d.sync += self.o.valid.eq(1)
+            m.d.sync += self.gates.word_select(slot, self.width - 1).eq(gate)
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += self.o.valid.eq(0)
             with m.If(slot != self.k - 1):

@@ -65,8 +65,8 @@ class Shape:
     sinks: bool = False
 
 
-FeedForward = Callable[[Draft, int, str, str], str]
-"""(draft, layer, name prefix, normed input) to the value that is added to the residual stream."""
+FeedForward = Callable[[Draft, int, str, str], list[str]]
+"""(draft, layer, name prefix, normed input) to the values that are added to the residual stream."""
 
 
 def shape(
@@ -298,12 +298,15 @@ def attention(draft: Draft, sizes: Shape, layer: int, x: str) -> str:
 
 
 def residual(draft: Draft, sizes: Shape, layer: int, x: str, feed_forward: FeedForward) -> str:
-    """``x + feed_forward(norm(x))``."""
+    """``x + feed_forward(norm(x))``, term by term: a sum rides on its term's product."""
     here = f"layers.{layer}.mlp"
     module = f"model.layers.{layer}.post_attention_layernorm"
     h = norm(draft, f"{here}.norm", module, x, sizes.eps)
-    out = feed_forward(draft, layer, here, h)
-    return draft.node(f"{here}.residual", Add(), (x, out), (sizes.hidden,))
+    terms = feed_forward(draft, layer, here, h)
+    for place, term in enumerate(terms, 1):
+        name = f"{here}.residual" if place == len(terms) else f"{here}.residual.{place}"
+        x = draft.node(name, Add(), (x, term), (sizes.hidden,))
+    return x
 
 
 def mlp(

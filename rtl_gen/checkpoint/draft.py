@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 
 from rtl_gen.checkpoint.reader import Checkpoint
@@ -131,8 +132,9 @@ class Draft:
         vocabulary: int = 0,
         bos: tuple[int, ...] = (),
         eos: tuple[int, ...] = (),
+        encoder: tuple[Draft, ModelGraph] | None = None,
     ) -> ModelGraph:
-        """Complete the graph.
+        """Complete the graph; `encoder` is another draft of the checkpoint and what it gave.
 
         Raises
         ------
@@ -142,7 +144,8 @@ class Draft:
             If config.json announces already quantized weights.
         """
         checkpoint = self._checkpoint
-        extra = [name for name in checkpoint.entries if name not in self._used]
+        used = self._used | (encoder[0]._used if encoder else set())
+        extra = [name for name in checkpoint.entries if name not in used]
         if extra:
             raise CheckpointError(
                 f"{checkpoint.entries[extra[0]].file}: {len(extra)} tensors have no place in "
@@ -157,6 +160,18 @@ class Draft:
                 f"{checkpoint.config_file}: quantization_config: already quantized weights are not "
                 "read; give the floating-point checkpoint"
             )
+        graph = self.part(architecture, outputs, context=context, vocabulary=vocabulary)
+        return replace(graph, bos=bos, eos=eos, encoder=encoder[1] if encoder else None)
+
+    def part(
+        self,
+        architecture: str,
+        outputs: Mapping[str, str],
+        *,
+        context: int,
+        vocabulary: int = 0,
+    ) -> ModelGraph:
+        """Graph so far, of a checkpoint whose other tensors another draft uses."""
         return ModelGraph(
             architecture=architecture,
             inputs=self._inputs,
@@ -164,6 +179,4 @@ class Draft:
             outputs=dict(outputs),
             context=context,
             vocabulary=vocabulary,
-            bos=bos,
-            eos=eos,
         )

@@ -14,7 +14,6 @@ from rtl_gen.checkpoint.draft import Draft
 from rtl_gen.checkpoint.reader import Checkpoint
 from rtl_gen.ir.model import (
     Activation,
-    Add,
     ExpertLinear,
     Gate,
     Linear,
@@ -186,8 +185,8 @@ def routed(
     router_bias: bool = False,
     correction: TensorRef | None = None,
     clamp_up: Activation | None = None,
-) -> str:
-    """Sum of the chosen experts' outputs, each times its gate.
+) -> list[str]:
+    """Outputs of the chosen experts, each times its gate; their sum is the layer's output.
 
     Parameters
     ----------
@@ -212,7 +211,7 @@ def routed(
     choice = draft.node(f"{here}.choice", route, (logits,), (router.k,))
     op = Gate(router.scores, router.normalize, router.scale)
     gates = draft.node(f"{here}.gates", op, (logits, choice), (router.k,))
-    total = ""
+    outputs = []
     # All inner parts first: the down products are then solved for the tokens of every slot.
     inner = [
         _inner(draft, f"{here}.slots.{slot}", (h, choice), experts, slot, activation, clamp_up)
@@ -222,9 +221,8 @@ def routed(
         prefix = f"{here}.slots.{slot}"
         down = ExpertLinear(experts.down, experts.down_bias, slot)
         out = draft.node(f"{prefix}.down", down, (product, choice), (hidden,))
-        out = draft.node(f"{prefix}.weighed", Weigh(slot), (out, gates), (hidden,))
-        total = draft.node(f"{prefix}.sum", Add(), (total, out), (hidden,)) if total else out
-    return total
+        outputs.append(draft.node(f"{prefix}.weighed", Weigh(slot), (out, gates), (hidden,)))
+    return outputs
 
 
 def _inner(

@@ -42,17 +42,19 @@ class TensorRef:
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """Row of `table` (rows, n) selected by the input, a token or the position."""
+    """Row of `table` (rows, n) selected by the input, a token or the position, times `scale`."""
 
     table: TensorRef
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """``weight @ x + bias``; weight (n_out, n_in), bias (n_out,)."""
+    """``scale * weight @ x + bias``; weight (n_out, n_in), bias (n_out,)."""
 
     weight: TensorRef
     bias: TensorRef | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,10 @@ Array = NDArray[np.float64]
 
 def embedding(lowering: Lowering, node: real.Node, table: real.TensorRef) -> ir.Embedding:
     """Table of nearest integers, one scale a row."""
+    assert isinstance(node.op, real.Embedding)
     solution = nearest(
-        lowering.network.weights[table], lowering.network.recipe.weight_type(node.name)
+        node.op.scale * lowering.network.weights[table],
+        lowering.network.recipe.weight_type(node.name),
     )
     type_ = lowering.network.recipe.weight_type(node.name)
     factors, shift = multipliers(node.name, solution.scale / lowering.edges[node.name].scale)
@@ -37,7 +39,7 @@ def linear(lowering: Lowering, node: real.Node, op: real.Linear) -> ir.ConstMatV
     """Matrix solved for the integer calibration inputs of the node."""
     source = lowering.names.get(node.inputs[0], node.inputs[0])
     edge = lowering.edges[source]
-    weight = lowering.network.weights[op.weight]
+    weight = op.scale * lowering.network.weights[op.weight]
     if edge.channel is not None:
         weight = weight * edge.channel.reshape(-1)
     bias = None if op.bias is None else lowering.network.weights[op.bias]

@@ -7,6 +7,7 @@ from rtl_gen.reference.interpreter import (
     load_weights,
     run,
     step,
+    whole,
 )
 
-__all__ = ["State", "advance", "initial_state", "load_weights", "run", "step"]
+__all__ = ["State", "advance", "initial_state", "load_weights", "run", "step", "whole"]

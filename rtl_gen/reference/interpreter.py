@@ -287,11 +287,12 @@ def _evaluate(
     state: State,
 ) -> Real:
     if isinstance(node.op, Embedding):
-        return operators.embedding(indices[node.inputs[0]], weights[node.op.table])
+        op = node.op
+        return op.scale * operators.embedding(indices[node.inputs[0]], weights[op.table])
     x = values[node.inputs[0]]
     match node.op:
-        case Linear(weight=weight, bias=bias):
-            return operators.linear(x, weights[weight], weights[bias] if bias else None)
+        case Linear(weight=weight, bias=bias, scale=scale):
+            return operators.linear(scale * x, weights[weight], weights[bias] if bias else None)
         case LowRank(a=a, b=b):
             y = values[node.inputs[1]]
             return operators.low_rank(x, y, weights[a], weights[b]) if a in weights else y

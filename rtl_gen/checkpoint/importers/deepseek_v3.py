@@ -49,11 +49,11 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
         x = _attention(draft, sizes, latent, index, x)
         return decoder.residual(draft, sizes, index, x, feed_forward)
 
-    def feed_forward(draft: Draft, index: int, here: str, h: str) -> str:
+    def feed_forward(draft: Draft, index: int, here: str, h: str) -> list[str]:
         module = f"model.layers.{index}.mlp"
         if router is None or index < dense:
             inner = setting.integer(checkpoint, "intermediate_size")
-            return decoder.mlp(draft, here, module, h, inner, sizes.activation)
+            return [decoder.mlp(draft, here, module, h, inner, sizes.activation)]
         inner = setting.integer(checkpoint, "moe_intermediate_size")
         names = ("gate_proj", "up_proj", "down_proj")
         bias = draft.tensor(f"{module}.gate.e_score_correction_bias", (router.experts,))
@@ -64,7 +64,7 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
         always = shared(
             draft, f"{here}.shared", f"{module}.shared_experts", h, inner, sizes.activation, None
         )
-        return draft.node(f"{here}.both", Add(), (out, always), (sizes.hidden,))
+        return [*out, always]
 
     return decoder.model(checkpoint, sizes, layer)
 

@@ -12,13 +12,17 @@ from rtl_gen.ir.model import Activation, ModelGraph
 
 ARCHITECTURES = ("GptOssForCausalLM",)
 
+HEAD_DIM = 64
+"""Of a config that does not say; the family does not derive it from the hidden size."""
+
 
 def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     """Graph of a gpt-oss checkpoint; see `rtl_gen.checkpoint.registry.import_model`."""
     windows = decoder.windows(checkpoint, lambda layer: layer % 2 == 0)
+    head_dim = setting.integer(checkpoint, "head_dim", HEAD_DIM)
     bias = setting.boolean(checkpoint, "attention_bias", True)
     sizes = replace(
-        decoder.shape(checkpoint, windows=windows),
+        decoder.shape(checkpoint, windows=windows, head_dim=head_dim),
         eps=setting.number(checkpoint, "rms_norm_eps", 1e-5),
         qkv_bias=bias,
         output_bias=bias,
@@ -31,7 +35,7 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     limit = setting.number(checkpoint, "swiglu_limit", 7.0)
     alpha = setting.number(checkpoint, "swiglu_alpha", 1.702)
 
-    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> str:
+    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> list[str]:
         module = f"model.layers.{layer}.mlp"
         return routed(
             draft,

@@ -20,8 +20,8 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     inner = setting.integer(checkpoint, "intermediate_size")
     mlp_bias = setting.boolean(checkpoint, "mlp_bias", False)
 
-    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> str:
+    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> list[str]:
         module = f"model.layers.{layer}.mlp"
-        return decoder.mlp(draft, here, module, h, inner, sizes.activation, bias=mlp_bias)
+        return [decoder.mlp(draft, here, module, h, inner, sizes.activation, bias=mlp_bias)]
 
     return decoder.build(checkpoint, sizes, feed_forward)

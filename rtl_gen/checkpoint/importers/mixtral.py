@@ -19,7 +19,7 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     experts = setting.integer(checkpoint, "num_local_experts", 8)
     router = Router(experts, chosen(checkpoint, experts, 2), "softmax", normalize=True)
 
-    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> str:
+    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> list[str]:
         block = f"model.layers.{layer}.block_sparse_moe"
         if not draft.has(f"{block}.gate.weight"):  # as transformers 5 names it in memory
             block = f"model.layers.{layer}.mlp"

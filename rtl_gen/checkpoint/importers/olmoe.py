@@ -30,7 +30,7 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     normalize = setting.boolean(checkpoint, "norm_topk_prob", False)
     router = Router(experts, chosen(checkpoint, experts, 8), "softmax", normalize)
 
-    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> str:
+    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> list[str]:
         module = f"model.layers.{layer}.mlp"
         names = ("gate_proj", "up_proj", "down_proj")
         found = stored(draft, f"{module}.experts", names, experts, sizes.hidden, inner)

@@ -21,11 +21,12 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     slides = setting.boolean(checkpoint, "use_sliding_window", False)
     windows = decoder.windows(checkpoint, lambda layer: layer >= first, enabled=slides)
     bias = setting.boolean(checkpoint, "attention_bias", False)
-    sizes = decoder.shape(checkpoint, windows=windows)
+    head_dim = setting.integer(checkpoint, "head_dim", HEAD_DIM)
+    sizes = decoder.shape(checkpoint, windows=windows, head_dim=head_dim)
     sizes = replace(sizes, qkv_bias=bias, output_bias=bias, qk_norm="head")
     inner = setting.integer(checkpoint, "intermediate_size")
 
-    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> str:
-        return decoder.mlp(draft, here, f"model.layers.{layer}.mlp", h, inner, sizes.activation)
+    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> list[str]:
+        return [decoder.mlp(draft, here, f"model.layers.{layer}.mlp", h, inner, sizes.activation)]
 
     return decoder.build(checkpoint, sizes, feed_forward)

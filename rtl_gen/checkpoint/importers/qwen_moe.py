@@ -9,7 +9,7 @@ from rtl_gen.checkpoint.draft import Draft
 from rtl_gen.checkpoint.experts import Router, chosen, routed, shared, sparse_layers, stored
 from rtl_gen.checkpoint.reader import Checkpoint
 from rtl_gen.checkpoint.registry import architecture_of
-from rtl_gen.ir.model import Add, ModelGraph
+from rtl_gen.ir.model import ModelGraph
 
 ARCHITECTURES = ("Qwen2MoeForCausalLM", "Qwen3MoeForCausalLM")
 
@@ -29,11 +29,11 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
         normalize=setting.boolean(checkpoint, "norm_topk_prob", False),
     )
 
-    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> str:
+    def feed_forward(draft: Draft, layer: int, here: str, h: str) -> list[str]:
         module = f"model.layers.{layer}.mlp"
         if not sparse[layer]:
             size = setting.integer(checkpoint, "intermediate_size")
-            return decoder.mlp(draft, here, module, h, size, sizes.activation)
+            return [decoder.mlp(draft, here, module, h, size, sizes.activation)]
         names = ("gate_proj", "up_proj", "down_proj")
         found = stored(draft, f"{module}.experts", names, experts, sizes.hidden, inner)
         out = routed(draft, here, f"{module}.gate", h, router, found, sizes.activation)
@@ -48,7 +48,7 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
             sizes.activation,
             f"{module}.shared_expert_gate",
         )
-        return draft.node(f"{here}.both", Add(), (out, always), (sizes.hidden,))
+        return [*out, always]
 
     return decoder.build(checkpoint, sizes, feed_forward)
 

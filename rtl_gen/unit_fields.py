@@ -1,0 +1,157 @@
+"""Microinstruction fields of the units, as far as they follow from the operator alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rtl_gen.chain import Chain, rows
+from rtl_gen.errors import UnsupportedError
+from rtl_gen.images import Images, Order
+from rtl_gen.ir import integer as ir
+from rtl_gen.program import HEADS
+
+Fields = dict[str, int]
+
+
+def bounds(prefix: str, node: ir.Node) -> Fields:
+    """Saturation bounds of a node's value."""
+    type_ = node.value.type
+    return {f"{prefix}_low": type_.min, f"{prefix}_high": type_.max}
+
+
+def tail_fields(graph: ir.IntegerGraph, images: Images, chain: Chain) -> Fields:
+    """Fields of the rotation, of the table and of the second operand's arithmetic."""
+    fields: Fields = {}
+    if chain.rotary is not None:
+        assert isinstance(chain.rotary.op, ir.Rotary)
+        fields |= {"rotary": 1, "rotary_base": images.rotary(chain.rotary.op)}
+        fields |= {"rotary_shift": chain.rotary.op.shift} | bounds("rotary", chain.rotary)
+    if chain.lookup is not None:
+        assert isinstance(chain.lookup.op, ir.Lookup)
+        low = graph.value(chain.lookup.inputs[0]).type.min
+        fields |= {"lookup": 1, "lookup_offset": images.lookup(chain.lookup.op) - low}
+    if chain.weigh is not None:
+        fields |= weigh_fields(graph, chain.weigh)
+    combine = chain.combine
+    if combine is not None and isinstance(combine.op, ir.Mul):
+        scale = combine.op.scale
+        fields |= {"mul": 1, "mul_multiplier": scale.multiplier, "mul_shift": scale.shift}
+        fields |= bounds("mul", combine)
+    elif combine is not None:
+        fields |= {"add": 1} | bounds("add", combine)
+    return fields
+
+
+def norm_fields(graph: ir.IntegerGraph, images: Images, op: ir.Norm) -> Fields:
+    """Fields of the norm of one vector."""
+    return {
+        "head": HEADS.index("norm"), "size": graph.constants[op.gain].data.size,
+        "center": int(op.center), "eps": op.eps, "fraction": op.fraction,
+        "gain_base": images.norm(op), "head_shift": op.shift,
+    }  # fmt: skip
+
+
+def group_fields(
+    graph: ir.IntegerGraph,
+    images: Images,
+    pieces: Sequence[tuple[ir.ConstMatVec | ir.Conv2d, Order]],
+) -> Fields:
+    """Fields of the matrix unit's lanes: matrices below one another."""
+    columns = graph.constants[pieces[0][0].weight].data[0].size
+    return {
+        "weight_base": images.weights(pieces),
+        "source": 0,
+        "last_column": beats(images, columns) - 1,
+        "group_rows": beats(images, sum(rows(graph, op) for op, _ in pieces)),
+    }
+
+
+def piece_fields(
+    graph: ir.IntegerGraph,
+    images: Images,
+    op: ir.ConstMatVec | ir.Conv2d,
+    order: Order = None,
+) -> Fields:
+    """Fields of the matrix unit's results: one matrix."""
+    return {
+        "head": HEADS.index("matvec"), "row_source": 0, "row_base": images.rows(op, order),
+        "rows": beats(images, rows(graph, op)), "head_shift": op.shift,
+    }  # fmt: skip
+
+
+def beats(images: Images, elements: int) -> int:
+    """Beats of a vector.
+
+    Raises
+    ------
+    UnsupportedError
+        If the last one would not be full.
+    """
+    if elements % images.elements:
+        raise UnsupportedError(
+            f"a vector of {elements} elements is not a whole number of beats of "
+            f"{images.elements}; choose fewer elements per beat in the model's plan"
+        )
+    return elements // images.elements
+
+
+def route_fields(graph: ir.IntegerGraph, gates: ir.Node) -> tuple[str, Fields]:
+    """Name of the choice that `gates` weighs, and the fields that compute both.
+
+    Raises
+    ------
+    UnsupportedError
+        If the router unit does not compute this choice.
+    """
+    route = next(node for node in graph.nodes if node.name == gates.inputs[1])
+    assert isinstance(route.op, ir.Route)
+    assert isinstance(gates.op, ir.Gate)
+    if gates.op.score is None or route.op.bias is not None or route.op.groups > 1:
+        raise UnsupportedError(
+            f"node {route.name}: the router unit takes the largest logits and their softmax; "
+            "sigmoid scores, correction biases and groups of experts (DeepSeek) have no unit. "
+            "The golden model computes them"
+        )
+    score = gates.op.score
+    fields = {"gate_multiplier": score.multiplier, "gate_shift": score.shift}
+    return route.name, {"head": HEADS.index("route")} | fields
+
+
+def expert_fields(graph: ir.IntegerGraph, images: Images, op: ir.ExpertMatVec) -> Fields:
+    """Fields of a product with the matrix of a chosen expert, but for its operand and bounds.
+
+    The hardware adds ``stride * expert`` to both bases: all experts are stored, one is read.
+    """
+    weight_base, weight_stride, row_base, row_stride = images.experts(op)
+    _, count, columns = graph.constants[op.weight].data.shape
+    return {
+        "head": HEADS.index("matvec"), "expert": 1, "slot": op.slot,
+        "weight_base": weight_base, "weight_stride": weight_stride,
+        "row_base": row_base, "row_stride": row_stride,
+        "source": 0, "row_source": 0, "head_shift": op.shift,
+        "last_column": beats(images, columns) - 1, "group_rows": beats(images, count),
+        "rows": beats(images, count),
+    }  # fmt: skip
+
+
+def weigh_fields(graph: ir.IntegerGraph, node: ir.Node) -> Fields:
+    """Fields of the product with a gate, which the router holds.
+
+    Raises
+    ------
+    UnsupportedError
+        If the gate is another value than a router's.
+    """
+    assert isinstance(node.op, ir.Weigh)
+    maker = next((other for other in graph.nodes if other.name == node.inputs[1]), None)
+    if maker is None or not isinstance(maker.op, ir.Gate):
+        raise UnsupportedError(
+            f"node {node.name}: its weight {node.inputs[1]!r} does not come from a router (the "
+            "gate of a shared expert); no unit multiplies a vector by it. The golden model "
+            "computes it"
+        )
+    scale, type_ = node.op.scale, node.value.type
+    return {
+        "mul": 1, "weigh": 1, "slot": node.op.slot, "mul_multiplier": scale.multiplier,
+        "mul_shift": scale.shift, "mul_low": type_.min, "mul_high": type_.max,
+    }  # fmt: skip
