@@ -15,6 +15,7 @@ include: "flow/rules/rtl.smk"
 include: "flow/rules/verify.smk"
 include: "flow/rules/fpga.smk"
 include: "flow/rules/report.smk"
+include: "flow/rules/evidence.smk"
 include: "flow/rules/targets.smk"
 
 

@@ -38,9 +38,9 @@ def judge(metrics: Mapping[str, Any]) -> tuple[Check, ...]:
     values = {name: item["value"] for name, item in metrics["metrics"].items()}
     return (
         _timing(values),
-        _equal(metrics, "rtl", "RTL equals golden"),
-        _equal(metrics, "netlist", "netlist equals golden"),
-        _quality(values, metrics["conditions"]["loss_increase_bound"]),
+        equal(metrics["verification"]["rtl"], "RTL equals golden"),
+        equal(metrics["verification"]["netlist"], "netlist equals golden"),
+        quality(values, metrics["conditions"]["loss_increase_bound"]),
         _memories(metrics["memories"]),
     )
 
@@ -56,9 +56,16 @@ def _timing(values: Mapping[str, float]) -> Check:
     return Check("timing", slack >= 0, detail)
 
 
-def _equal(metrics: Mapping[str, Any], key: str, name: str) -> Check:
-    """Every output equal, enough of them, and not the same one over and over."""
-    found = metrics["verification"][key]
+def equal(found: Mapping[str, Any], name: str) -> Check:
+    """Every output equal, enough of them, and not the same one over and over.
+
+    Parameters
+    ----------
+    found : mapping
+        What the comparison of a simulated design with golden found.
+    name : str
+        Of the check.
+    """
     compared, differences = found["compared"], found["differences"]
     detail = f"{compared} outputs of {found['sequences']} sequences compared bit for bit"
     if differences:
@@ -74,7 +81,8 @@ def _equal(metrics: Mapping[str, Any], key: str, name: str) -> Check:
     return Check(name, ok=True, detail=f"{detail}, all equal, {found['distinct']} different ones")
 
 
-def _quality(values: Mapping[str, float], bound: float) -> Check:
+def quality(values: Mapping[str, float], bound: float) -> Check:
+    """Loss added, or accuracy lost, by the integers, against a bound."""
     loss, accuracy = values.get("quality__loss__delta"), values.get("quality__accuracy__delta")
     if loss is not None:
         detail = f"loss {loss:+.4f} nats, at most {bound:+g} accepted"

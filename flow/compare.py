@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flow import adapter_driver, adapters, data, digest, files, text
 from flow.config import ModelConfig
+from flow.evidence import carry
 from flow.fpga import simulator
 from flow.graph import read
 from flow.simulate import Chip, Engine, build
@@ -60,7 +61,8 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
     """Compare `design` with the golden model and write `metrics`.
 
     A difference is recorded, not raised: the checks judge it. When `metrics` already holds the
-    answer for the same inputs, nothing runs.
+    answer for the same inputs, nothing runs; when it holds one that counts for these constants,
+    too (`flow.evidence.carry`), it is carried over unless the model's configuration says otherwise.
 
     Raises
     ------
@@ -75,6 +77,19 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
         return
     manifest = files.read_json(design.manifest)
     graph = read(design.graph)
+    about = carry.subject(
+        design.engine, design.verilog, design.manifest, manifest, graph, _trial(model, checkpoint)
+    )
+    if model.verify.carry and metrics.is_file():
+        known = files.read_json(metrics)
+        why = carry.condition(
+            known, about, graph, design.manifest.with_name("chip.v"),
+            metrics.with_name(f"{metrics.stem}.elaborated"),
+        )  # fmt: skip
+        if why is not None:
+            files.write_json(metrics, {**known, "inputs": inputs, "carried": why})
+            print(f"  {design.engine}: carried over; {why['condition']}", file=sys.stderr)
+            return
     folder = (
         simulator(metrics.parent) if design.engine == "netlist" else metrics.parent / "simulator"
     )
@@ -98,6 +113,8 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
             "least": least,
             "engine": design.engine,
             "simulator": f"Verilator {verilator.version()}",
+            "identity": manifest["identity"],
+            "about": about,
             "inputs": inputs,
         },
     )
@@ -196,10 +213,17 @@ def _numbers(result: Result) -> dict[str, Any]:
 def _digest(model: ModelConfig, checkpoint: Path, design: Design) -> str:
     rom = design.verilog.parent / "rom"
     images = digest.tree(rom, rom.iterdir()) if design.engine == "rtl" and rom.is_dir() else ""
-    tokenizer = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "tokenizer.json"
     return digest.text([
         digest.file(design.verilog), digest.file(design.graph), digest.file(design.manifest),
-        images, asdict(model.verify), asdict(model.data), model.tokenizer,
+        images, _trial(model, checkpoint),
+    ])  # fmt: skip
+
+
+def _trial(model: ModelConfig, checkpoint: Path) -> str:
+    """Digest of how a comparison is made: settings, words, simulator, testbench."""
+    tokenizer = (checkpoint if checkpoint.is_dir() else checkpoint.parent) / "tokenizer.json"
+    return digest.text([
+        asdict(model.verify), asdict(model.data), model.tokenizer,
         asdict(model.adapters),
         digest.file(tokenizer) if tokenizer.is_file() else "", verilator.version(),
         digest.sources("flow/verify.py", "flow/simulate.py", "flow/compare.py", "flow/testbench"),

@@ -85,6 +85,7 @@ class Verify:
     seeds: tuple[int, ...]
     tokens: int
     netlist_tokens: int
+    carry: bool
 
 
 @dataclass(frozen=True, slots=True)

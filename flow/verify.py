@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.evidence.coverage import Run, of_frames, of_tokens
 from flow.simulate import Chip, Pace, Step
 from rtl_gen.errors import FlowError
 from rtl_gen.golden import interpreter
@@ -81,6 +82,8 @@ class Result:
         ``first``, ``average``, ``longest`` (clock cycles at full speed for the first token of a
         sequence, a later one on average, and one with the longest context seen) and
         ``by_position``, the cycles at positions 1, 2, … as far as every one was seen.
+    coverage : mapping
+        What was met, by group; see `flow.evidence.coverage`.
     """
 
     compared: int
@@ -89,6 +92,7 @@ class Result:
     distinct: int
     share: float
     cycles: Mapping[str, Any]
+    coverage: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, least: int) -> None:
         """Refuse the chip if an output differs or the comparison shows too little.
@@ -125,8 +129,8 @@ def compare_tokens(
 ) -> Result:
     """Generate on both and compare.
 
-    Each prompt runs greedily once and with every seed, at changing paces of the surroundings;
-    more seeds follow until `tokens` are compared.
+    Each prompt runs greedily once (and at least one at every pace of the surroundings) and with
+    every seed, at changing paces; more seeds follow until `tokens` are compared.
 
     Parameters
     ----------
@@ -146,7 +150,7 @@ def compare_tokens(
         What the selected slot of the chip holds.
     """
     seen = _Seen(graph, chip, adapter)
-    planned = len(prompts) * (1 + len(seeds))
+    planned = max(len(prompts), len(PACES)) + len(prompts) * len(seeds)
     for case, pace in zip(
         _cases(graph, prompts, seeds, tokens, temperature), cycle(PACES), strict=False
     ):
@@ -172,6 +176,7 @@ class _Seen:
     mismatches: list[str] = field(default_factory=list)
     cycles: dict[int, int] = field(default_factory=dict)
     later: list[int] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
     def run(self, case: Case, pace: Pace) -> None:
         """Generate one sequence on both sides."""
@@ -187,6 +192,10 @@ class _Seen:
         )
         self.sequences += 1
         self.counts.update(expected)
+        prompt = case.prompt or tuple(self.graph.bos)
+        self.runs.append(
+            Run(prompt, tuple(expected), case.beta > 0, case.limit, pace.idle > 0, pace.stall > 0)
+        )
         difference = _first_difference(expected, [step.token for step in found])
         if difference:
             self.mismatches.append(f"{case}, {pace}: {difference}")
@@ -207,6 +216,8 @@ class _Seen:
             len(self.counts),
             max(self.counts.values(), default=0) / max(total, 1),
             self._cycles(),
+            # Values of an adapted network are not those of the graph alone.
+            of_tokens(self.graph, self.runs) if self.adapter is None else {},
         )
 
     def _time(self, position: int, steps: Sequence[Step]) -> None:
@@ -270,7 +281,10 @@ def compare_frames(graph: IntegerGraph, chip: Chip, frames: NDArray[np.int64]) -
         "longest": max(cycles),
         "by_position": [],
     }
-    return Result(compared, compared, tuple(mismatches), distinct, 0.0, timing)
+    paces = [(pace.idle > 0, pace.stall > 0)
+             for pace, _ in zip(cycle(PACES), range(compared), strict=False)]  # fmt: skip
+    coverage = of_frames(graph, frames[:compared], paces)
+    return Result(compared, compared, tuple(mismatches), distinct, 0.0, timing, coverage)
 
 
 def edge_frames(graph: IntegerGraph, number: int, seed: int) -> NDArray[np.int64]:
@@ -320,7 +334,8 @@ def _cases(
                   for factor in (1, 2))  # fmt: skip
     # A sequence that could fill a long context stops early, so that others get their turn.
     limit = -(-tokens // len(prompts)) if graph.context > tokens else 0
-    for prompt in prompts:
+    # Greedily at every pace, though there may be fewer prompts.
+    for prompt, _ in zip(cycle(prompts), range(max(len(prompts), len(PACES))), strict=False):
         yield Case(tuple(prompt), 0, 0, limit)
     more = count(max(seeds, default=0) + 1)
     for seed in chain(seeds, more):

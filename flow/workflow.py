@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flow import checkpoint, config, digest
+from flow.evidence import artefact, ledger, obligation
 from flow.tools import ecppack, icarus, nextpnr_ecp5, verilator, yosys
 from rtl_gen.errors import FlowError, ToolNotFoundError
 
@@ -31,12 +32,22 @@ _SOURCES = {
     "rtl": ("rtl_gen",),
     "verify": (
         "flow/compare.py", "flow/verify.py", "flow/simulate.py", "flow/testbench", "flow/text.py",
+        "flow/evidence/carry.py", "flow/evidence/coverage.py", "flow/evidence/structure.py",
     ),
+    "evidence": ("flow/evidence", "flow/checks.py"),
     "synthesize": ("rtl_gen/board.py", "flow/ecp5.py", "flow/tools/yosys.py"),
     "place": ("flow/ecp5.py", "flow/tools/nextpnr_ecp5.py"),
     "pack": ("flow/tools/ecppack.py",),
     "report": ("flow/report", "flow/metrics.py", "flow/measure.py", "flow/checks.py"),
 }  # fmt: skip
+
+_VIEWED = {
+    "architecture": ("chip", "images", "manifest"),
+    "netlist_structure": ("netlist",),
+    "skeleton": ("graph",),
+    "checkpoint": (),
+}
+"""Files behind inputs of obligations that are less than a file, or more."""
 
 _TOOLS: Mapping[str, Callable[[], str]] = {
     "yosys": yosys.version,
@@ -121,6 +132,41 @@ class Workflow:
     def pin_file(self, target: str) -> str:
         """Digest of the pin file of the target's board."""
         return digest.file(self.target(target).pins)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a rule needs to know of an obligation; `files` and others with wildcards."""
+
+    name: str
+    rule: str
+    files: tuple[str, ...]
+    record: str
+    log: str
+    of_checkpoint: bool
+    message: str
+
+
+def obligations() -> tuple[Proof, ...]:
+    """Every obligation as a rule."""
+    return tuple(_proof(item) for item in obligation.OBLIGATIONS)
+
+
+def _proof(item: ledger.Obligation) -> Proof:
+    names = [name for given in item.inputs for name in _VIEWED.get(given, (given,))]
+    # Which seed became the bitstream is always asked.
+    names += ["choice"] if item.target else []
+    place = "{model}/{target}" if item.target else "{model}"
+    where = " on {wildcards.target}" if item.target else ""
+    return Proof(
+        name=item.name,
+        rule=f"prove_{item.name.replace('.', '_')}",
+        files=tuple(f"results/{artefact.FILES[name]}" for name in dict.fromkeys(names)),
+        record=f"results/{place}/evidence/{item.name}.json",
+        log=f"logs/{place}/evidence/{item.name}.log",
+        of_checkpoint="checkpoint" in item.inputs,
+        message=f"{{wildcards.model}}{where}: {item.name}",
+    )
 
 
 def prefer_this_python() -> None:

@@ -20,7 +20,7 @@ from rtl_gen.ir.adapter import regions
 from rtl_gen.ir.range import accumulator, low_rank_bounds, symmetric
 from rtl_gen.ir.verify import verify
 from rtl_gen.plan import Plan
-from rtl_gen.program import HEADS, SINKS
+from rtl_gen.program import HEADS, SINKS, Program
 from rtl_gen.schedule import Schedule, schedule
 from rtl_gen.verilog import convert
 
@@ -169,6 +169,16 @@ def _products(chip: Chip) -> list[dict[str, int]]:
     return found
 
 
+def _encoding(program: Program) -> dict[str, dict[str, Any]]:
+    """Where an instruction keeps each field, or the one value that it has."""
+    return {
+        name: {"constant": field.constant}
+        if field.constant is not None
+        else {"offset": field.offset, "width": field.width, "signed": field.signed}
+        for name, field in program.fields.items()
+    }
+
+
 def _manifest(
     graph: ir.IntegerGraph, plan: Plan, chip: Chip, scheduled: Schedule, identity: str
 ) -> dict[str, Any]:
@@ -209,6 +219,7 @@ def _manifest(
             if isinstance(node.op, products)
         },
         **_adapters(graph, chip),
+        "program": {"fields": _encoding(scheduled.program)},
         "schedule": [
             {
                 "nodes": list(instruction.nodes),

@@ -78,9 +78,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     stage.add_argument("--timing", type=Path, nargs="+", required=True, metavar="FILE")
 
     stage = _stage(
-        subparsers, "signoff", _signoff, "judge the metrics of a chip; exit 0 iff all checks pass",
-        "signoff results/names/ulx3s_85f/metrics.json"
-        " --verdict results/names/ulx3s_85f/signoff.json",
+        subparsers, "judge", _judge, "judge the metrics of a chip; exit 0 iff all checks pass",
+        "judge results/names/ulx3s_85f/metrics.json"
+        " --verdict results/names/ulx3s_85f/checks.json",
     )  # fmt: skip
     _files(stage, "metrics", "--verdict")
 
@@ -193,7 +193,7 @@ def _measure(args: argparse.Namespace) -> int:
     return 0
 
 
-def _signoff(args: argparse.Namespace) -> int:
+def _judge(args: argparse.Namespace) -> int:
     verdicts = checks.judge(files.read_json(args.metrics))
     for check in verdicts:
         print(f"{'pass' if check.ok else 'FAIL'}  {check.name}: {check.detail}")

@@ -45,10 +45,23 @@ def over_seeds(pattern):
     )
 
 
+def chip_of(wildcards):
+    """Params function: options that name the model, and the target if the job has one."""
+    names = [name for name in ("model", "target") if hasattr(wildcards, name)]
+    return " ".join(f"--{name} {getattr(wildcards, name)}" for name in names)
+
+
+def over_seeds_of(patterns):
+    """Input function: as `over_seeds`, for several patterns; none for obligations on the RTL."""
+    return lambda wildcards: [
+        file for pattern in patterns for file in over_seeds(pattern)(wildcards)
+    ]
+
+
 # Folders of stages stand beside those of targets.
 wildcard_constraints:
     model="[a-z][a-z0-9_]*",
-    target=r"(?!(?:quantize|rtl|verify|ecp5)\b)[a-z][a-z0-9_]*",
+    target=r"(?!(?:quantize|rtl|verify|ecp5|evidence)\b)[a-z][a-z0-9_]*",
     seed="[0-9]+",
 
 

@@ -38,6 +38,7 @@ rule place_and_route:
     output:
         config=update("results/{model}/{target}/seed{seed}/top.config"),
         timing=update("results/{model}/{target}/seed{seed}/timing.json"),
+        routed=update("results/{model}/{target}/seed{seed}/job/routed.json"),
     log:
         "logs/{model}/{target}/place.seed{seed}.log",
     # The longest chain of the workflow starts as early as it can.

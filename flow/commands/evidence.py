@@ -1,0 +1,144 @@
+"""``intaglio signoff``, and the stages that gather evidence: ``prove`` and ``evidence``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from flow import checkpoint, checks, config, files
+from flow.evidence import artefact, ledger, obligation
+from flow.log import recorded
+from rtl_gen.errors import FlowError
+
+SIGNOFF = """\
+examples:
+  intaglio signoff results/names/ulx3s_85f        one chip
+  intaglio signoff results                        every chip below
+  intaglio signoff results/names/ulx3s_85f --checkpoint ../mine
+                                                  made from another checkpoint than the configured
+
+Every obligation must be there, hold (or be carried over with its condition), and be about the files
+as they are now. Exit status 0 if so for every chip, 2 otherwise.
+"""
+PROVE = """\
+example:
+  intaglio prove provenance.netlist --model names --target ulx3s_85f
+    --record results/names/ulx3s_85f/evidence/provenance.netlist.json
+"""
+EVIDENCE = """\
+example:
+  intaglio evidence results/names/ulx3s_85f --records results/names/evidence/*.json
+    results/names/ulx3s_85f/evidence/*.json
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the three commands."""
+    parser = _parser(subparsers, "signoff", "refuse a chip whose evidence has a hole", SIGNOFF)
+    parser.add_argument("results", type=Path, nargs="+", metavar="RESULTS",
+                        help="folder of a chip, or one with chips below")  # fmt: skip
+    parser.add_argument("--checkpoint", help="instead of the configured one")
+    parser.add_argument("--verdict", type=Path, metavar="FILE", help="write the verdicts here")
+    parser.set_defaults(run=recorded(_signoff))
+
+    parser = _parser(subparsers, "prove", "stage: work on one obligation", PROVE)
+    parser.add_argument("obligation", metavar="OBLIGATION", help="e.g. provenance.bitstream")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--target", default="", help="not for obligations on the RTL")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER")
+    parser.add_argument("--checkpoint", help="instead of the configured one")
+    parser.add_argument("--record", type=Path, required=True, metavar="FILE")
+    parser.set_defaults(run=recorded(_prove))
+
+    parser = _parser(subparsers, "evidence", "stage: collect the ledger of a chip", EVIDENCE)
+    parser.add_argument("chip", type=Path, metavar="FOLDER", help="results/<model>/<target>")
+    parser.add_argument("--records", type=Path, nargs="+", required=True, metavar="FILE")
+    parser.set_defaults(run=recorded(_evidence))
+
+
+def _parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    title: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    parser = subparsers.add_parser(
+        name, help=title, description=f"{title[0].upper()}{title[1:]}.", epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--log", type=Path, metavar="FILE", help="write messages here, too")
+    return parser
+
+
+def _prove(args: argparse.Namespace) -> int:
+
+    names = [item.name for item in obligation.OBLIGATIONS]
+    if args.obligation not in names:
+        raise FlowError(f"no obligation {args.obligation!r}; there are {', '.join(names)}")
+    path = checkpoint.locate(
+        args.checkpoint or config.load_model(config.model_file(args.model)).checkpoint
+    )
+    case = artefact.Case(args.results, args.model, args.target, path)
+    record = ledger.prove(obligation.of(args.obligation), case, args.record)
+    print(f"  {args.obligation}: {record['verdict']} ({record['seconds']} s)", file=sys.stderr)
+    for finding in record["findings"]:
+        print(f"    {finding}", file=sys.stderr)
+    return 0
+
+
+def _evidence(args: argparse.Namespace) -> int:
+
+    case = artefact.Case(args.chip.parents[1], args.chip.parent.name, args.chip.name)
+    content = ledger.collect(case, args.records)
+    files.write_json(args.chip / "evidence.json", content)
+    shown = ", ".join(f"{number} {state}" for state, number in content["verdicts"].items())
+    print(f"  {len(content['obligations'])} obligations: {shown}; worked {content['seconds']} s",
+          file=sys.stderr)  # fmt: skip
+    return 0
+
+
+def _signoff(args: argparse.Namespace) -> int:
+    chips = [folder for given in args.results for folder in _chips(given)]
+    refused: list[str] = []
+    for chip in chips:
+        refused += [f"{chip}: {name}" for name in _sign(chip, args)]
+    if refused:
+        listed = "\n  ".join(refused)
+        raise FlowError(f"not signed off:\n  {listed}\nBuild what is missing or stale with "
+                        "`snakemake`; the report pages show the numbers")  # fmt: skip
+    return 0
+
+
+def _chips(given: Path) -> list[Path]:
+    if given.is_file():
+        given = given.parent
+    if (given / "metrics.json").is_file() or (given / "evidence.json").is_file():
+        return [given]
+    found = sorted({path.parent for path in given.glob("**/bitstream.json")})
+    if not found:
+        raise FlowError(f"{given}: no chip here; build one with `snakemake`")
+    return found
+
+
+def _sign(chip: Path, args: argparse.Namespace) -> list[str]:
+    """Print every check and obligation of a chip; return the names of those that fail."""
+    model = config.load_model(config.model_file(chip.parent.name))
+    path = checkpoint.locate(args.checkpoint or model.checkpoint)
+    case = artefact.Case(chip.parents[1], chip.parent.name, chip.name, path)
+    evidence = files.read_json(chip / "evidence.json")
+    print(f"{chip}: identity {str(evidence['identity'])[:16]}…")
+    verdicts = checks.judge(files.read_json(chip / "metrics.json"))
+    for check in verdicts:
+        print(f"  {'pass' if check.ok else 'FAIL':8} {check.name}: {check.detail}")
+    entries = ledger.sign_off(obligation.OBLIGATIONS, case, evidence)
+    for entry in entries:
+        state = entry.state if entry.ok else entry.state.upper()
+        print(f"  {state:8} {entry.name} ({entry.seconds:.1f} s): {entry.detail}")
+    failed = [check.name for check in verdicts if not check.ok]
+    failed += [f"{entry.name} {entry.state}" for entry in entries if not entry.ok]
+    if args.verdict is not None and not failed:
+        files.write_json(args.verdict, [asdict(check) for check in verdicts]
+                         + ledger.as_json(entries))  # fmt: skip
+    return failed

@@ -1,0 +1,1 @@
+"""Evidence, obligation by obligation, that a chip is its checkpoint (``docs/evidence.md``)."""

@@ -1,0 +1,210 @@
+"""Functional coverage of a simulation: what it met, and the holes.
+
+Bins are filled from the sequences that ran on the chip, evaluated once more on the golden model,
+which they equal bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtl_gen.golden import interpreter
+from rtl_gen.ir.integer import IntegerGraph, Sample
+
+SURROUNDINGS = ("full speed", "pausing inputs", "stalled outputs", "both")
+LONG_CONTEXT = 64
+"""Up to this context every position must be met; of a longer one the first and the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One sequence as it ran.
+
+    Parameters
+    ----------
+    prompt, tokens : tuple of int
+        What was given (never empty), and what was generated.
+    sampled : bool
+    limit : int
+    idle, stall : bool
+        Whether inputs paused and outputs were stalled.
+    """
+
+    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
+    sampled: bool
+    limit: int
+    idle: bool
+    stall: bool
+
+    @property
+    def surroundings(self) -> str:
+        """One of `SURROUNDINGS`."""
+        return SURROUNDINGS[self.idle + 2 * self.stall]
+
+    def ending(self, graph: IntegerGraph) -> str:
+        """Why it ended."""
+        if self.tokens and self.tokens[-1] in graph.eos:
+            return "end token"
+        if self.limit and len(self.tokens) == self.limit:
+            return "limit"
+        return "context"
+
+
+def of_tokens(graph: IntegerGraph, runs: Sequence[Run]) -> dict[str, Any]:
+    """Coverage of generated sequences.
+
+    Parameters
+    ----------
+    graph : IntegerGraph
+    runs : sequence of Run
+
+    Returns
+    -------
+    dict
+        Group of bins to ``bins``, ``hit``, ``holes`` (names, joined where they are consecutive
+        numbers) and whether a hole is ``required`` to be closed.
+    """
+    seen: dict[str, set[Any]] = defaultdict(set)
+    for run in runs:
+        fed = (*run.prompt, *run.tokens[:-1])
+        first = len(run.prompt) - 1
+        seen["position, no token drawn"].update(range(first))
+        seen["position, token drawn"].update(range(first, first + len(run.tokens)))
+        seen["token read"].update(fed)
+        seen["token drawn"].update(run.tokens)
+        seen["surroundings"].add(run.surroundings)
+        ending = run.ending(graph)
+        seen["end of a sequence"].add(ending)
+        seen["surroundings × end"].add(f"{run.surroundings} × {ending}")
+        how = "sampled" if run.sampled else "greedy"
+        seen["surroundings × choice"].add(f"{run.surroundings} × {how}")
+        last = first + len(run.tokens)
+        for name, met in (
+            ("one-token prompt", first == 0),
+            ("longer prompt", first > 0),
+            ("first position draws", first == 0 and bool(run.tokens)),
+            ("last position", last == graph.context),
+            ("smallest token", 0 in fed),
+            ("largest token", graph.vocabulary - 1 in fed),
+        ):
+            if met:
+                seen["surroundings × boundary"].add(f"{run.surroundings} × {name}")
+    positions = list(range(graph.context))
+    short = graph.context <= LONG_CONTEXT
+    needed = positions if short else [0, graph.context - 1]
+    endings = [*(["end token"] if graph.eos else []), "limit", "context"]
+    boundaries = ["one-token prompt", "longer prompt", "first position draws", "last position",
+                  "smallest token", "largest token"]  # fmt: skip
+    report = {
+        "position, token drawn": _group(needed, seen["position, token drawn"], required=True),
+        "position, no token drawn": _group(
+            needed[:-1], seen["position, no token drawn"], required=short
+        ),
+        "surroundings": _group(SURROUNDINGS, seen["surroundings"], required=True),
+        "end of a sequence": _group(endings, seen["end of a sequence"], required=False),
+        "surroundings × end": _group(_cross(endings), seen["surroundings × end"]),
+        "surroundings × choice": _group(
+            _cross(["greedy", "sampled"]), seen["surroundings × choice"], required=True
+        ),
+        "surroundings × boundary": _group(_cross(boundaries), seen["surroundings × boundary"]),
+        "token read": _group(range(graph.vocabulary), seen["token read"]),
+        "token drawn": _group(range(graph.vocabulary), seen["token drawn"]),
+    }
+    return report | _values(graph, _replayed(graph, runs))
+
+
+def of_frames(
+    graph: IntegerGraph, frames: NDArray[np.int64], paces: Sequence[tuple[bool, bool]]
+) -> dict[str, Any]:
+    """Coverage of frames; `paces` tells of each whether inputs paused and outputs were stalled."""
+    item = next(item for item in graph.inputs if item.kind == "frame")
+    met = {SURROUNDINGS[idle + 2 * stall] for idle, stall in paces}
+    extremes = {"smallest": item.value.type.min, "zero": 0, "largest": item.value.type.max}
+    crossed = {
+        f"{SURROUNDINGS[idle + 2 * stall]} × {name}"
+        for frame, (idle, stall) in zip(frames, paces, strict=False)
+        for name, value in extremes.items()
+        if (frame == value).any()
+    }
+    values, _ = interpreter.step(
+        graph, {item.name: frames[: len(paces)]}, interpreter.initial_state(graph, len(paces))
+    )
+    return {
+        "surroundings": _group(SURROUNDINGS, met, required=True),
+        "surroundings × element": _group(_cross(list(extremes)), crossed, required=True),
+    } | _values(graph, values)
+
+
+def judged(report: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """What is missing of the required bins, and how many of all were met."""
+    findings = [
+        f"{name}: never met {', '.join(group['holes'][:8])}"
+        for name, group in report.items() if group["required"] and group["holes"]
+    ]  # fmt: skip
+    return findings, {
+        "bins": sum(group["bins"] for group in report.values()),
+        "met": sum(group["hit"] for group in report.values()),
+        "groups with holes": sum(bool(group["holes"]) for group in report.values()),
+    }
+
+
+def _replayed(graph: IntegerGraph, runs: Sequence[Run]) -> dict[str, NDArray[np.int64]]:
+    """All values of all steps that ran."""
+    name = next(item.name for item in graph.inputs if item.kind == "token")
+    by_length: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+    for run in runs:
+        fed = (*run.prompt, *run.tokens[:-1])
+        by_length[len(fed)].append(fed)
+    parts: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
+    for rows in by_length.values():
+        values = interpreter.sequences(graph, {name: np.array(rows, np.int64)})
+        for key, value in values.items():
+            parts[key].append(value.reshape(-1))
+    return {key: np.concatenate(value) for key, value in parts.items()}
+
+
+def _values(
+    graph: IntegerGraph, values: Mapping[str, NDArray[np.int64]]
+) -> dict[str, dict[str, Any]]:
+    """Whether every node's value met both ends of its type, and zero."""
+    met: Counter[str] = Counter()
+    bins: list[str] = []
+    for node in graph.nodes:
+        if isinstance(node.op, Sample):
+            continue
+        ends = {"smallest": node.value.type.min, "zero": 0, "largest": node.value.type.max}
+        for what, value in ends.items():
+            bins.append(f"{node.name} {what}")
+            met[bins[-1]] = int((values[node.name] == value).any())
+    return {"value × boundary": _group(bins, {name for name in bins if met[name]})}
+
+
+def _cross(others: Sequence[str]) -> list[str]:
+    return [f"{one} × {other}" for one in SURROUNDINGS for other in others]
+
+
+def _group(bins: Iterable[Any], met: Iterable[Any], *, required: bool = False) -> dict[str, Any]:
+    wanted, found = list(bins), set(met)
+    holes = [item for item in wanted if item not in found]
+    return {
+        "bins": len(wanted), "hit": len(wanted) - len(holes), "holes": _joined(holes),
+        "required": required,
+    }  # fmt: skip
+
+
+def _joined(holes: Sequence[Any]) -> list[str]:
+    """Names of holes; consecutive numbers as one."""
+    spans: list[list[Any]] = []
+    for hole in holes:
+        if spans and isinstance(hole, int) and hole == spans[-1][1] + 1:
+            spans[-1][1] = hole
+        else:
+            spans.append([hole, hole])
+    return [str(first) if first == last else f"{first} to {last}" for first, last in spans]

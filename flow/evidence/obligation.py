@@ -1,0 +1,244 @@
+"""What must be shown of every chip, and how each is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from flow import checks, config, files
+from flow.evidence import (
+    coverage,
+    design,
+    floating,
+    memories,
+    memory_class,
+    provenance,
+    ranges,
+    routing,
+)
+from flow.evidence.artefact import Case
+from flow.evidence.ledger import Obligation, Outcome
+from flow.evidence.plant import Chip
+from flow.evidence.trellis import Config
+from flow.tools import base, ecppack, yosys
+
+PROVENANCE = (
+    "every word is read back and decoded with a reader that shares no code with the generator; "
+    "addresses come from the program ROM as read back; all tensors, shifts, factors and bounds are "
+    "compared with the graph, all other bits must be 0, and the identity is computed again from "
+    "what was read"
+)
+
+
+def elaborated(case: Case, folder: Path) -> tuple[design.Design, design.Module]:
+    """The RTL as Yosys reads it: with its hierarchy, and flat. The job is done in `folder`."""
+    job = yosys.elaborate(case.path("chip"), case.path("images"))
+    base.run(job, folder / "elaborated", folder / "elaborated.log")
+    return (
+        design.read(folder / "elaborated/rtl.json"),
+        design.read(folder / "elaborated/flat.json")["chip"],
+    )
+
+
+def unpacked(case: Case, folder: Path) -> Config:
+    """The bitstream as ecpunpack reads it back. The job is done in `folder`."""
+    job = ecppack.unpack(case.path("bitstream"))
+    base.run(job, folder / "unpacked", folder / "unpacked.log")
+    return Config((folder / "unpacked/unpacked.config").read_text())
+
+
+def whole(case: Case, folder: Path) -> Chip:
+    """Everything evidence reads of a chip with a bitstream."""
+    hierarchical, flat = elaborated(case, folder)
+    return Chip(
+        graph=case.graph,
+        manifest=case.manifest,
+        verilog=case.path("chip").read_text(),
+        hierarchical=hierarchical,
+        flat=flat,
+        netlist=case.netlist,
+        routed=case.routed,
+        placed=Config(case.path("config").read_text()),
+        blocks=unpacked(case, folder).blocks,
+    )
+
+
+def _compared(case: Case, words: memories.Words, tools: Mapping[str, str]) -> Outcome:
+    found = provenance.compare(words, case.manifest, case.graph, case.path("chip").read_text())
+    numbers = {"tensors": found.tensors, "numbers": found.numbers, "scalars": found.scalars,
+               "bits": found.bits}  # fmt: skip
+    return Outcome(found.differences, numbers, tools)
+
+
+def _provenance_rtl(case: Case, folder: Path) -> Outcome:
+    hierarchical, _ = elaborated(case, folder)
+    words = memories.of_rtl(hierarchical, case.manifest)
+    return _compared(case, words, {"Yosys": yosys.version()})
+
+
+def _provenance_netlist(case: Case, folder: Path) -> Outcome:
+    words = memories.of_netlist(case.netlist, case.manifest)
+    return _compared(case, words, {"Yosys": yosys.version()})
+
+
+def _provenance_routed(case: Case, folder: Path) -> Outcome:
+    words = memories.of_routed(case.netlist, case.routed, case.manifest)
+    outcome = _compared(case, words, {"nextpnr-ecp5": case.json("timing")["nextpnr"]})
+    placed = Config(case.path("config").read_text())
+    findings = [*outcome.findings, *memories.placed(case.routed, placed)]
+    findings += memories.moved(case.routed, placed.blocks)
+    tables, wrong = routing.truth_tables(case.routed, placed)
+    return Outcome((*findings, *wrong), {**outcome.numbers, "truth tables": tables}, outcome.tools)
+
+
+def _provenance_bitstream(case: Case, folder: Path) -> Outcome:
+    read = unpacked(case, folder)
+    words = memories.of_bitstream(case.netlist, case.routed, read.blocks, case.manifest)
+    outcome = _compared(case, words, {"ecpunpack": ecppack.version()})
+    findings = [*outcome.findings, *memories.moved(case.routed, read.blocks)]
+    packed = routing.packed(case, folder)
+    if packed != case.path("bitstream").read_bytes():
+        findings.append("packing the routed configuration again gives another bitstream")
+    return Outcome(tuple(findings), {**outcome.numbers, "bytes": len(packed)}, outcome.tools)
+
+
+def _memories_rtl(case: Case, folder: Path) -> Outcome:
+    hierarchical, flat = elaborated(case, folder)
+    findings, numbers = memory_class.of_rtl(hierarchical, flat, case.manifest)
+    return Outcome(tuple(findings), numbers, {"Yosys": yosys.version()})
+
+
+def _memories_netlist(case: Case, folder: Path) -> Outcome:
+    findings, numbers = memory_class.of_netlist(case.netlist, case.manifest)
+    return Outcome(tuple(findings), numbers, {"Yosys": yosys.version()})
+
+
+def _ranges(case: Case, folder: Path) -> Outcome:
+    hierarchical, _ = elaborated(case, folder)
+    findings, numbers = ranges.check(case.graph, hierarchical)
+    return Outcome(tuple(findings), numbers, {"Yosys": yosys.version()})
+
+
+def _equal(case: Case, which: str, key: str) -> Outcome:
+    """What a comparison of a simulated design with golden found."""
+    metrics = case.json(which)
+    verdict = checks.equal(metrics, key)
+    numbers = {name: metrics[name] for name in ("compared", "sequences", "distinct")}
+    findings = () if verdict.ok else (verdict.detail,)
+    return Outcome(findings, numbers, {"simulator": metrics["simulator"]}, metrics.get("carried"))
+
+
+def _equal_rtl(case: Case, folder: Path) -> Outcome:
+    return _equal(case, "simulated_rtl", "RTL")
+
+
+def _equal_netlist(case: Case, folder: Path) -> Outcome:
+    return _equal(case, "simulated_netlist", "netlist")
+
+
+def _coverage(case: Case, folder: Path) -> Outcome:
+    metrics = case.json("simulated_rtl")
+    findings, numbers = coverage.judged(metrics["coverage"])
+    return Outcome(tuple(findings), numbers, carried=metrics.get("carried"))
+
+
+def _timing(case: Case, folder: Path) -> Outcome:
+    timing = case.json("timing")
+    slack, fmax = timing["slack_ns"], timing["fmax_mhz"]
+    asked = f"{timing['clock_mhz']:g} MHz asked for, {fmax:.1f} MHz reached"
+    findings = () if slack >= 0 else (f"{asked}, slack {slack:+.2f} ns",)
+    return Outcome(findings, {"MHz": round(fmax, 1)}, {"nextpnr-ecp5": timing["nextpnr"]})
+
+
+def _quality(case: Case, folder: Path) -> Outcome:
+    bound = config.load_model(config.model_file(case.model)).quantize.loss_increase
+    verdict = checks.quality(case.json("quality")["quality"], bound)
+    return Outcome(() if verdict.ok else (verdict.detail,), {"found": verdict.detail})
+
+
+def _float(case: Case, folder: Path) -> Outcome:
+    assert case.checkpoint is not None  # its digest is an input
+    found = floating.measure(case.model, case.checkpoint, case.graph)
+    files.write_json(folder / "operators.json", found.operators)
+    return Outcome(found.findings, found.numbers)
+
+
+OBLIGATIONS: tuple[Obligation, ...] = (
+    Obligation(
+        "quality.graph", "the integer graph is worth as much as the float model, within the bound "
+        "of the model's configuration",
+        "loss or accuracy of both on held-out data", "model", ("graph", "quality"), False, _quality,
+    ),
+    Obligation(
+        "float.graph", "every operator of the integer graph computes what the float network "
+        "computes, as read from the checkpoint",
+        "both run on the same held-out inputs; relative error of each operator's values, those "
+        "before it included; a stored "
+        "reference of another implementation where the model has one",
+        "model", ("graph", "checkpoint"), False, _float,
+    ),
+    Obligation(
+        "ranges.rtl", "no accumulator can overflow with these constants",
+        "bounds over all inputs, recomputed for every row, against the registers of the RTL",
+        "constants", ("graph", "chip", "manifest"), False, _ranges,
+    ),
+    Obligation(
+        "provenance.rtl", "the constants in the Verilog and its ROM images are those of the graph",
+        PROVENANCE, "constants", ("graph", "chip", "images", "manifest"), False, _provenance_rtl,
+    ),
+    Obligation(
+        "memories.rtl", "ROMs have no write port, and no host port writes a memory",
+        "write ports of all memories; signals followed from the ports through gates and registers",
+        "architecture", ("architecture",), False, _memories_rtl,
+    ),
+    Obligation(
+        "equal.rtl", "the simulated RTL gives the golden model's outputs, bit for bit",
+        "generated sequences or frames, pausing and stalling; a test, not a proof", "architecture",
+        ("simulated_rtl", "architecture", "skeleton"), False, _equal_rtl,
+    ),
+    Obligation(
+        "coverage.rtl", "the simulation met every position, end of sequence, pace and instruction "
+        "that it should",
+        "the sequences that were run, run again on the golden model; holes of all bins are listed "
+        "in the comparison's metrics", "architecture", ("simulated_rtl", "skeleton"), False,
+        _coverage,
+    ),
+    Obligation(
+        "provenance.netlist", "the constants in the synthesized cells are those of the graph",
+        f"all addresses applied to the cells of each ROM; {PROVENANCE}", "constants",
+        ("graph", "chip", "manifest", "netlist"), True, _provenance_netlist,
+    ),
+    Obligation(
+        "memories.netlist", "no cell of a ROM can be written",
+        "enables of all cells that keep words", "architecture", ("netlist_structure",), True,
+        _memories_netlist,
+    ),
+    Obligation(
+        "equal.netlist", "the simulated netlist gives the golden model's outputs, bit for bit",
+        "generated sequences or frames, pausing and stalling; a test, not a proof", "architecture",
+        ("simulated_netlist", "netlist_structure", "skeleton"), True, _equal_netlist,
+    ),
+    Obligation(
+        "provenance.routed", "the constants in the routed netlist are those of the graph",
+        f"block RAMs and truth tables by the names of their cells; {PROVENANCE}; numbers of blocks "
+        "and truth tables (inputs may be exchanged) against the configuration", "constants",
+        ("graph", "chip", "manifest", "netlist", "routed", "config"), True, _provenance_routed,
+    ),
+    Obligation(
+        "provenance.bitstream", "the constants in the bitstream are those of the graph",
+        f"block RAMs read back with ecpunpack; {PROVENANCE}; the rest of the bitstream is what the "
+        "routed configuration packs to", "constants",
+        ("graph", "chip", "manifest", "netlist", "routed", "config", "bitstream"), True,
+        _provenance_bitstream,
+    ),
+    Obligation(
+        "timing.routed", "the routed design meets the clock of its target",
+        "nextpnr's analysis of the chosen seed", "architecture", ("timing", "choice"), True,
+        _timing,
+    ),
+)  # fmt: skip
+
+
+def of(name: str) -> Obligation:
+    """The obligation called `name`."""
+    return next(item for item in OBLIGATIONS if item.name == name)

@@ -1,0 +1,76 @@
+"""Overflow bounds, recomputed for the constants of a graph, against the registers of the RTL."""
+
+from __future__ import annotations
+
+import re
+
+from flow.evidence.design import Design, EvidenceError
+from rtl_gen.ir.integer import ConstMatVec, Conv2d, ExpertMatVec, IntegerGraph
+from rtl_gen.ir.types import IntType
+from rtl_gen.ir.verify import verify
+
+_ACCUMULATOR = re.compile(r"acc\d+")
+
+
+def check(graph: IntegerGraph, rtl: Design) -> tuple[list[str], dict[str, int]]:
+    """Whether every sum of products fits, whatever the inputs, and every other rule is kept.
+
+    Parameters
+    ----------
+    graph : IntegerGraph
+    rtl : Design
+        Elaborated, with hierarchy.
+
+    Returns
+    -------
+    findings : list of str
+    numbers : dict of str to int
+        ``rows``, ``register bits`` of an accumulator, and ``bits needed`` by the largest row.
+
+    Raises
+    ------
+    EvidenceError
+        If the RTL has no accumulators though the graph has products.
+    """
+    findings: list[str] = []
+    try:
+        verify(graph)
+    except ValueError as error:
+        findings.append(f"the graph breaks a rule: {error}")
+    largest, rows = 0, 0
+    for node in graph.nodes:
+        if not isinstance(node.op, ConstMatVec | Conv2d | ExpertMatVec):
+            continue
+        x = graph.value(node.inputs[0]).type
+        weight = graph.constants[node.op.weight].data
+        columns = weight[0, 0].size if isinstance(node.op, ExpertMatVec) else weight[0].size
+        for row in weight.reshape(-1, columns).tolist():
+            # Python's integers do not overflow; partial sums in any order stay below this one.
+            bound = sum(abs(w) * max(-x.min, x.max) for w in row)
+            largest, rows = max(largest, bound), rows + 1
+    if not rows:
+        return findings, {"rows": 0}
+    width = accumulator_bits(rtl)
+    needed = IntType.holding(-max(largest, 1), max(largest, 1)).width
+    if needed > width:
+        findings.append(f"a row can reach {largest}, {needed} bits; accumulators have {width}")
+    return findings, {"rows": rows, "register bits": width, "bits needed": needed}
+
+
+def accumulator_bits(rtl: Design) -> int:
+    """Width of the narrowest accumulator register of the RTL.
+
+    Raises
+    ------
+    EvidenceError
+        If there is none.
+    """
+    widths = [
+        len(bits)
+        for module in rtl.values()
+        for name, bits in module.nets.items()
+        if _ACCUMULATOR.fullmatch(name)
+    ]
+    if not widths:
+        raise EvidenceError("the RTL has no register named acc0: where are its accumulators?")
+    return min(widths)

@@ -1,0 +1,206 @@
+"""Tensors of a graph, read from the memories that an instruction addresses.
+
+This is the inverse of what `rtl_gen.images` writes, made from ``docs/evidence.md`` ("Where a chip
+keeps its numbers") and sharing no code with it: a wrong layout on either side shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from flow.evidence.design import EvidenceError
+from flow.evidence.layout import Integers, Reader, Tensor
+from rtl_gen.ir import integer as ir
+
+MULTIPLIER_BITS = 16
+GAIN_BITS = 16
+ANGLE_BITS = 16
+
+
+def begins_group(entry: Mapping[str, Any], row: Mapping[str, int]) -> bool:
+    """Whether an instruction feeds the lanes with etched matrices, not with an expert's."""
+    others = ("continued", "source", "expert")
+    return entry["head"] == "matvec" and not any(row.get(name, 0) for name in others)
+
+
+def of_node(
+    reader: Reader, node: ir.Node, row: Mapping[str, int], entry: Mapping[str, Any]
+) -> Iterator[Tensor]:
+    """Tensors of one node, but for the weights of etched matrices, which share groups."""
+    head, op = entry["head"], node.op
+    if isinstance(op, ir.ConstMatVec | ir.Conv2d) and head == "matvec":
+        yield from _rows(reader, op, row, _order(reader, entry))
+    elif isinstance(op, ir.ExpertMatVec) and head == "matvec":
+        yield from _experts(reader, op, row)
+    elif isinstance(op, ir.Embedding) and head == "embedding":
+        yield from _embedding(reader, op, row)
+    elif isinstance(op, ir.Norm) and head == "norm":
+        yield from _norm(reader, op, row)
+    elif isinstance(op, ir.Rotary) and "rotary" in entry["tail"]:
+        yield from _rotary(reader, op, row)
+    elif isinstance(op, ir.Lookup) and "lookup" in entry["tail"]:
+        low = reader.graph.value(node.inputs[0]).type.min
+        base = row["lookup_offset"] + low
+        shape = reader.graph.constants[op.table].data.shape
+        word = base + np.arange(prod(shape))
+        width = reader.width("lookup", 1)
+        data = reader.numbers("lookup", word, np.array(0), width, signed=True)
+        yield Tensor(op.table, f"lookup, word {base}", data.reshape(shape))
+    elif isinstance(op, ir.Sample):
+        shape = reader.graph.constants[op.noise].data.shape
+        width = reader.width("gumbel", 1)
+        data = reader.numbers("gumbel", np.arange(prod(shape)), np.array(0), width, signed=True)
+        yield Tensor(op.noise, "gumbel, word 0", data.reshape(shape))
+
+
+def _order(reader: Reader, entry: Mapping[str, Any]) -> Integers:
+    """Row of the matrix that leaves as the k-th, for every k.
+
+    Rows that a rotation follows leave head by head, a beat of the head's first half and a beat of
+    its second half by turns.
+    """
+    rows = reader.graph.constants[_product(reader, entry).weight].data.shape[0]
+    found = [node.op for node in reader.graph.nodes if node.name in entry["nodes"]]
+    rotary = next((op for op in found if isinstance(op, ir.Rotary)), None)
+    place = np.arange(rows)
+    if rotary is None or "rotary" not in entry["tail"]:
+        return place
+    half, beat = rotary.head_dim // 2, reader.elements
+    head, inside = place // rotary.head_dim, place % rotary.head_dim
+    pair, element = inside // beat, inside % beat
+    return head * rotary.head_dim + pair % 2 * half + pair // 2 * beat + element
+
+
+def _product(reader: Reader, entry: Mapping[str, Any]) -> ir.ConstMatVec | ir.Conv2d:
+    """The product that an instruction of the matrix unit computes.
+
+    Raises
+    ------
+    EvidenceError
+        If there is not exactly one.
+    """
+    nodes = [node for node in reader.graph.nodes if node.name in entry["nodes"]]
+    ops = [node.op for node in nodes if isinstance(node.op, ir.ConstMatVec | ir.Conv2d)]
+    if len(ops) != 1:
+        raise EvidenceError(f"{len(ops)} products in one instruction: {entry['nodes']}")
+    return ops[0]
+
+
+def _matrix(reader: Reader, base: int, rows: int, columns: int) -> Integers:
+    """Rows from word `base` on, filled up to whole groups of `lanes`.
+
+    In a group lie, word after word, `elements` columns of every row.
+    """
+    lanes, elements = reader.lanes, reader.elements
+    width = reader.width("matvec_weight", lanes * elements)
+    r, k = np.meshgrid(np.arange(-(-rows // lanes) * lanes), np.arange(columns), indexing="ij")
+    word = base + r // lanes * (columns // elements) + k // elements
+    offset = (r % lanes * elements + k % elements) * width
+    return reader.numbers("matvec_weight", word, offset, width, signed=True)
+
+
+def of_group(reader: Reader, index: int, rows: Sequence[Mapping[str, int]]) -> Iterator[Tensor]:
+    """Matrices below one another: that of an instruction and of the ones that continue it."""
+    entries, end = reader.manifest["schedule"], index + 1
+    while end < len(rows) and rows[end].get("continued", 0):
+        end += 1
+    pieces = [(_product(reader, entry), _order(reader, entry)) for entry in entries[index:end]]
+    shapes = [reader.graph.constants[op.weight].data.shape for op, _ in pieces]
+    total, columns = sum(shape[0] for shape in shapes), prod(shapes[0][1:])
+    base = rows[index]["weight_base"]
+    found = _matrix(reader, base, total, columns)
+    if found[total:].any():
+        raise EvidenceError(f"{pieces[-1][0].weight}: rows behind the last are not zero")
+    first = 0
+    for (op, order), shape in zip(pieces, shapes, strict=True):
+        weight = np.zeros((shape[0], columns), np.int64)
+        weight[order] = found[first : first + shape[0]]
+        first += shape[0]
+        yield Tensor(op.weight, f"matvec_weight, word {base}", weight.reshape(shape))
+
+
+def _rows(
+    reader: Reader, op: ir.ConstMatVec | ir.Conv2d, row: Mapping[str, int], order: Integers
+) -> Iterator[Tensor]:
+    """Multiplier and bias of every row, in the order in which rows leave."""
+    base = row["row_base"]
+    multiplier, bias = np.zeros((2, len(order)), np.int64)
+    multiplier[order], bias[order] = _row_numbers(reader, base, len(order))
+    where = f"matvec_row, word {base}"
+    yield Tensor(op.multiplier, where, multiplier)
+    if op.bias is not None:
+        yield Tensor(op.bias, where, bias)
+    elif bias.any():
+        raise EvidenceError(f"{op.weight} has no bias, but {where} holds one")
+
+
+def _row_numbers(reader: Reader, base: int, count: int) -> tuple[Integers, Integers]:
+    """Multipliers and biases of `count` rows stored beat after beat."""
+    first, offset, pitch = reader.stream("matvec_row", base, count)
+    bias = (offset + MULTIPLIER_BITS, pitch - MULTIPLIER_BITS)
+    return (
+        reader.numbers("matvec_row", first, offset, MULTIPLIER_BITS, signed=False),
+        reader.numbers("matvec_row", first, *bias, signed=True),
+    )
+
+
+def _experts(reader: Reader, op: ir.ExpertMatVec, row: Mapping[str, int]) -> Iterator[Tensor]:
+    """Matrices of all experts, each at its own address; the hardware adds the stride."""
+    shape = reader.graph.constants[op.weight].data.shape
+    count, rows, columns = shape
+    weight = np.zeros(shape, np.int64)
+    multiplier, bias = np.zeros((2, count, rows), np.int64)
+    for expert in range(count):
+        base = row["weight_base"] + expert * row["weight_stride"]
+        found = _matrix(reader, base, rows, columns)
+        if found[rows:].any():
+            raise EvidenceError(f"{op.weight}: rows of expert {expert} behind the last are not 0")
+        weight[expert] = found[:rows]
+        base = row["row_base"] + expert * row["row_stride"]
+        multiplier[expert], bias[expert] = _row_numbers(reader, base, rows)
+    yield Tensor(op.weight, f"matvec_weight, word {row['weight_base']}", weight)
+    where = f"matvec_row, word {row['row_base']}"
+    yield Tensor(op.multiplier, where, multiplier)
+    if op.bias is not None:
+        yield Tensor(op.bias, where, bias)
+    elif bias.any():
+        raise EvidenceError(f"{op.weight} has no bias, but {where} holds one")
+
+
+def _embedding(reader: Reader, op: ir.Embedding, row: Mapping[str, int]) -> Iterator[Tensor]:
+    shape = reader.graph.constants[op.table].data.shape
+    base = row["table_base"]
+    word, offset, width = reader.stream("embedding_table", base, prod(shape))
+    table = reader.numbers("embedding_table", word, offset, width, signed=True)
+    yield Tensor(op.table, f"embedding_table, word {base}", table.reshape(shape))
+    base = row["embedding_row"]
+    word = base + np.arange(shape[0])
+    width = reader.width("embedding_row", 1)
+    multiplier = reader.numbers("embedding_row", word, np.array(0), width, signed=False)
+    yield Tensor(op.multiplier, f"embedding_row, word {base}", multiplier)
+
+
+def _norm(reader: Reader, op: ir.Norm, row: Mapping[str, int]) -> Iterator[Tensor]:
+    (n,) = reader.graph.constants[op.gain].data.shape
+    base = row["gain_base"]
+    where = f"norm_gain, word {base}"
+    word, offset, pitch = reader.stream("norm_gain", base, n)
+    yield Tensor(op.gain, where, reader.numbers("norm_gain", word, offset, GAIN_BITS, signed=True))
+    bias = reader.numbers("norm_gain", word, offset + GAIN_BITS, pitch - GAIN_BITS, signed=True)
+    if op.bias is not None:
+        yield Tensor(op.bias, where, bias)
+    elif bias.any():
+        raise EvidenceError(f"{op.gain} has no bias, but {where} holds one")
+
+
+def _rotary(reader: Reader, op: ir.Rotary, row: Mapping[str, int]) -> Iterator[Tensor]:
+    shape = reader.graph.constants[op.cos].data.shape
+    base = row["rotary_base"]
+    word, offset, _ = reader.stream("rotary", base, prod(shape))
+    for name, shift in ((op.cos, 0), (op.sin, ANGLE_BITS)):
+        data = reader.numbers("rotary", word, offset + shift, ANGLE_BITS, signed=True)
+        yield Tensor(name, f"rotary, word {base}", data.reshape(shape))
