@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -98,6 +99,7 @@ def _memories(memories: list[Mapping[str, Any]]) -> Check:
              if item["class"] not in {"constant", "adapter", "state"}]  # fmt: skip
     if wrong:
         return Check("memory classes", ok=False, detail=f"no class: {', '.join(wrong)}")
-    constant = sum(item["class"] == "constant" for item in memories)
-    detail = f"{constant} constant, {len(memories) - constant} state"
+    count = Counter(item["class"] for item in memories)
+    kinds = ["constant", *(["adapter"] if count["adapter"] else []), "state"]
+    detail = ", ".join(f"{count[kind]} {kind}" for kind in kinds)
     return Check("memory classes", bool(memories), detail)

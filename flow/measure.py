@@ -55,6 +55,7 @@ def collect(
         **{name: 1e6 * clock / cycles["average"] for name, clock in rate.items()},
         "memory__constant__bits": _bits(memories, "constant"),
         "memory__state__bits": _bits(memories, "state"),
+        **_present("memory__adapter__bits", _bits(memories, "adapter")),
         "bitstream__size": bitstream["bytes"],
         **quality["quality"],
         "verify__rtl__steps": rtl["compared"],
@@ -124,6 +125,10 @@ def _tools(
 def _comparison(result: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("compared", "sequences", "least", "distinct", "share", "differences")
     return {key: result[key] for key in keys}
+
+
+def _present(name: str, value: int) -> dict[str, int]:
+    return {name: value} if value else {}
 
 
 def _bits(memories: Sequence[Mapping[str, Any]], kind: str) -> int:

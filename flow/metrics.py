@@ -53,6 +53,7 @@ METRICS: Mapping[str, Metric] = {
     "step__rate__clock": Metric("Steps at the board's clock", "1/s", "higher"),
     "memory__constant__bits": Metric("Constant memory", "bits", "lower"),
     "memory__state__bits": Metric("State memory", "bits", "lower"),
+    "memory__adapter__bits": Metric("Adapter memory", "bits", "lower"),
     "bitstream__size": Metric("Bitstream", "bytes", "lower"),
     "quality__steps": Metric("Steps on which quality is measured", "steps", "none"),
     "quality__loss__float": Metric("Loss of the float model", "nats", "lower"),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_gen.adapter.layout import AdapterLayout, lay_out
+from rtl_gen.adapter.products import products
 from rtl_gen.blocks.attention import layer_words
 from rtl_gen.chain import Chain, group, merge, roots, rows
 from rtl_gen.errors import UnsupportedError
@@ -222,26 +223,12 @@ class _Scheduler:
         Without an active adapter both are left out, and y is what it was.
         """
         assert self.adapter is not None
-        place = self.adapter.places[node.name]
         x, y = (self.layout(name) for name in node.inputs)
         hidden = Layout(self.allocator.take(self.beats(op.rank)), (self.beats(op.rank),))
-        common = {"head": HEADS.index("matvec"), "adapter": 1}
-        first = common | {
-            "source": 1, "row_source": 1, "weight_base": place.a, "row_base": place.row_a,
-            "last_column": x.loop().length - 1, "group_rows": self.beats(op.rank),
-            "rows": self.beats(op.rank), "head_shift": op.shift_a,
-            "head_low": op.hidden.min, "head_high": op.hidden.max,
-        } | self.walk("a", x.loop().repeat(-(-op.rank // self.adapter.a_lanes)))  # fmt: skip
-        self.emit((node.name,), first, hidden.loop(), "memory")
-        rows_out = self.beats(node.value.shape[0])
-        groups = -(-node.value.shape[0] // self.plan.lanes)
-        second = common | {
-            "source": 2, "row_source": 2, "weight_base": place.b, "row_base": place.row_b,
-            "last_column": self.beats(op.rank) - 1, "group_rows": rows_out, "rows": rows_out,
-            "head_shift": op.shift_b, "add": 1,
-        } | bounds("head", node) | bounds("add", node)  # fmt: skip
-        second |= self.walk("a", hidden.loop().repeat(groups)) | self.walk("b", y.loop())
-        self.emit((node.name,), second, y.loop(), "memory")
+        for part in products(self.adapter, self.plan, node, op, (x, hidden, y)):
+            fields = part.fields | self.walk("a", part.a)
+            fields |= {} if part.b is None else self.walk("b", part.b)
+            self.emit((node.name,), fields, part.d, "memory")
         self.allocator.free(hidden.base)
         value = self.root[node.name]
         if self.adapters_of(value)[-1] == node.name:

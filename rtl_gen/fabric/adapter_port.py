@@ -56,6 +56,16 @@ ERRORS = (
 ADDRESS = {item.name: item.address for item in REGISTERS}
 
 
+def register_map() -> str:
+    """Markdown table of the registers and of the error codes, for `docs/adapters.md`."""
+    rows = [f"| {r.address} | `{r.name}` | {r.access} | {r.meaning} |" for r in REGISTERS]
+    errors = ", ".join(f"{code} {text}" for code, text in enumerate(ERRORS))
+    return "\n".join([
+        "| address | register | access | meaning |", "|---|---|---|---|", *rows, "",
+        f"Errors: {errors}.",
+    ])  # fmt: skip
+
+
 class AdapterPort(wiring.Component):
     """Registers of the adapter memory; `REGISTERS` describes them.
 

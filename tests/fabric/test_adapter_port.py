@@ -17,7 +17,14 @@ from flow import adapter_driver
 from flow.testbench.stream import start
 from rtl_gen.errors import FlowError
 from rtl_gen.fabric.adapter_memory import BANKS, AdapterMemory, Geometry
-from rtl_gen.fabric.adapter_port import ADDRESS, ERRORS, IDENTITY_WORDS, REGISTERS, AdapterPort
+from rtl_gen.fabric.adapter_port import (
+    ADDRESS,
+    ERRORS,
+    IDENTITY_WORDS,
+    REGISTERS,
+    AdapterPort,
+    register_map,
+)
 from rtl_gen.fabric.rom import image
 from tests.harness import run_cocotb, seed
 
@@ -148,6 +155,11 @@ def test_the_map_covers_the_addresses() -> None:
     assert sorted(ADDRESS.values()) == list(range(8))
     assert len({item.name for item in REGISTERS}) == len(REGISTERS)
     assert len(ERRORS) <= 16
+
+
+def test_the_documented_map_is_that_of_the_hardware() -> None:
+    text = (Path(__file__).parents[2] / "docs/adapters.md").read_text()
+    assert register_map() in text
 
 
 def test_the_port_does_what_its_map_says(tmp_path: Path) -> None:
