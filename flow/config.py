@@ -70,11 +70,13 @@ class Adapters:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Folding; `lanes` is None for the planner's choice. See `rtl_gen.plan.Plan`."""
+    """What a person chose (see `rtl_gen.plan.Plan`), None for the planner's choice; its aim."""
 
     lanes: int | None
-    elements: int
-    heads: int
+    elements: int | None
+    heads: int | None
+    objective: str
+    utilization: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def load_model(path: Path) -> ModelConfig:
     values = _load(path, "model")
     if values["checkpoint"] == "auto":
         values["checkpoint"] = f"models/{path.stem}"
-    lanes = values["plan"]["lanes"]
+    plan = {name: None if value == "auto" else value for name, value in values["plan"].items()}
     return ModelConfig(
         name=path.stem,
         title=values["title"],
@@ -173,11 +175,7 @@ def load_model(path: Path) -> ModelConfig:
         data=_record(Data, values["data"]),
         quantize=_record(Quantize, values["quantize"]),
         adapters=_adapters(values["adapters"]),
-        plan=Plan(
-            lanes=None if lanes == "auto" else lanes,
-            elements=values["plan"]["elements"],
-            heads=values["plan"]["heads"],
-        ),
+        plan=_record(Plan, plan),
         verify=_record(Verify, values["verify"]),
         generate=_record(Generate, values["generate"]),
     )

@@ -77,6 +77,7 @@ def collect(
         "critical_path": chosen["path"],
         "cycles_by_position": cycles["by_position"],
         "memories": memories,
+        "planning": manifest.get("planning"),
         "verification": {"rtl": _comparison(rtl), "netlist": _comparison(netlist)},
         "samples": quality["samples"],
         "tools": _tools(cells, chosen, bitstream, rtl),

@@ -29,7 +29,7 @@ _SOURCES = {
         "rtl_gen/reference", "rtl_gen/golden", "flow/data.py", "flow/arrays.py", "flow/text.py",
         "flow/quantize.py", "flow/adapters.py",
     ),
-    "rtl": ("rtl_gen",),
+    "rtl": ("rtl_gen", "flow/planning.py"),
     "verify": (
         "flow/compare.py", "flow/verify.py", "flow/simulate.py", "flow/testbench", "flow/text.py",
         "flow/evidence/carry.py", "flow/evidence/coverage.py", "flow/evidence/structure.py",
@@ -117,6 +117,16 @@ class Workflow:
         """Digest of keys of a target's configuration."""
         values = asdict(self.target(target))
         return digest.text({key: str(values[key]) for key in keys})
+
+    def target_names(self, model: str) -> str:
+        """Targets of a model, separated by spaces."""
+        return " ".join(self.runs.targets(model))
+
+    def devices(self, model: str) -> str:
+        """Digest of what the planner wants to know of a model's targets."""
+        return "".join(
+            self.target_settings(name, "device", "clock_mhz") for name in self.runs.targets(model)
+        )
 
     def data(self, model: str) -> str:
         """Digest of the data files and adapters that a model's configuration names."""

@@ -240,7 +240,10 @@ class Chip(wiring.Component):
                 continue
             begin = start & self._reads(head) & ~self.front("continued")
             for port, field in _present(ports, unit):
-                m.d.comb += getattr(unit, port).eq(register(m, begin, self.front(field)))
+                value = self.front(field)
+                # A constant stays one: synthesis builds no multiplier by a size that never changes.
+                held = value if isinstance(value, Const) else register(m, begin, value)
+                m.d.comb += getattr(unit, port).eq(held)
             m.d.comb += unit.start.eq(register(m, Const(1), begin, reset=True))
             # All but the matrix unit keep their configuration until their last result is out.
             if head != "matvec":

@@ -46,19 +46,30 @@ class Emitted:
     manifest: dict[str, Any]
 
 
-def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
-    """Generate the chip that computes `graph`.
+@dataclass(frozen=True, slots=True)
+class Design:
+    """A chip as components, before it is Verilog."""
+
+    chip: Chip
+    scheduled: Schedule
+    contents: Images
+
+
+def design(graph: ir.IntegerGraph, plan: Plan, images: type[Images] = Images) -> Design:
+    """Components of the chip that computes a verified `graph`, and what its ROMs hold.
+
+    Parameters
+    ----------
+    images : type
+        What gathers the contents of the ROMs.
 
     Raises
     ------
-    ValueError
-        If the graph breaks a rule of ``docs/ir.md``.
     UnsupportedError
         If no unit computes a node.
     """
-    verify(graph)
     sizes = units.widths(graph)
-    contents = Images(
+    contents = images(
         graph,
         plan.lanes,
         sizes.weight,
@@ -76,6 +87,22 @@ def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
         digest = bytes.fromhex(serialize.digest(graph))
         contents.add_base([int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)])
     chip = Chip(graph, scheduled, parts, sizes.stream, plan.elements, geometry)
+    return Design(chip, scheduled, contents)
+
+
+def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
+    """Generate the chip that computes `graph`.
+
+    Raises
+    ------
+    ValueError
+        If the graph breaks a rule of ``docs/ir.md``.
+    UnsupportedError
+        If no unit computes a node.
+    """
+    verify(graph)
+    made = design(graph, plan)
+    chip, scheduled, contents = made.chip, made.scheduled, made.contents
     verilog = convert(chip, "chip")
     files = {
         part.file: contents.text(part.name, part.depth, part.width)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from flow import checkpoint, checks, config, files, fpga, graph, measure
+from flow import checkpoint, checks, config, files, fpga, graph, measure, planning
 from flow.log import recorded
-from rtl_gen import plan
 from rtl_gen.errors import FlowError
+
+LARGEST = "LFE5U-85F"
+"""Device of a chip that is planned for no target."""
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -30,6 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " --folder results/names/rtl",
     )  # fmt: skip
     _files(stage, "config", "--graph", "--folder")
+    stage.add_argument("--target", nargs="+", default=[], metavar="T",
+                       help="targets that must hold the chip (the largest ECP5)")  # fmt: skip
 
     stage = _stage(
         subparsers, "verify", _verify, "compare simulated hardware with the golden model",
@@ -124,11 +128,11 @@ def _rtl(args: argparse.Namespace) -> int:
 
     design = graph.read(args.graph)
     model = config.load_model(args.config)
-    wanted, slots = model.plan, model.adapters.slots
-    chosen = plan.choose(design, wanted.lanes, wanted.elements, wanted.heads, slots)
-    emitted = emit.emit(design, chosen)
+    aims = planning.targets(args.target or [LARGEST])
+    plan, found = planning.choose(design, model.plan, aims, model.adapters.slots)
+    emitted = emit.emit(design, plan)
     files.write(args.folder / "chip.v", emitted.verilog)
-    files.write_json(args.folder / "manifest.json", emitted.manifest)
+    files.write_json(args.folder / "manifest.json", {**emitted.manifest, "planning": found})
     files.write_folder(args.folder / "rom", {
         name.removeprefix("rom/"): text for name, text in emitted.images.items()
     })  # fmt: skip

@@ -56,6 +56,9 @@ def render(metrics: Mapping[str, Any]) -> str:
         seeds=svg.dots(seeds, values["clock__frequency"], "MHz") if len(seeds) > 1 else "",
         path=_path(metrics["critical_path"]),
         memories=_memories(metrics["memories"]),
+        planning=metrics.get("planning"),
+        front=svg.front(metrics["planning"]) if metrics.get("planning") else "",
+        predicted=_predicted(metrics),
     )
 
 
@@ -106,6 +109,20 @@ def _memories(memories: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for (kind, width, depth), found in groups.items()
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (row["class"], -row["bits"]))
+
+
+def _predicted(metrics: Mapping[str, Any]) -> list[tuple[str, float, float, float]]:
+    """Resource, predicted and measured amount of the chip without its board, error in percent."""
+    planning = metrics.get("planning")
+    names = [device["name"] for device in planning["devices"]] if planning else []
+    if not planning or metrics["conditions"]["device"] not in names:
+        return []
+    foretold = planning["chosen"]["total"][names.index(metrics["conditions"]["device"])]
+    rows = []
+    for name, got in foretold.items():
+        want = sum(unit[name] for key, unit in metrics["units"].items() if key != "board")
+        rows.append((ecp5.LABELS[name], got, want, 100 * (got / want - 1) if want else 0.0))
+    return rows
 
 
 def _number(value: float) -> str:

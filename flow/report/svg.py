@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 WIDTH = 720
 _LEFT = 150
@@ -107,6 +108,67 @@ def dots(values: Sequence[tuple[str, float]], limit: float, unit: str) -> str:
     return _svg(height, shapes)
 
 
+def scatter(points: Sequence[tuple[float, float, str, str]], x_title: str, y_title: str) -> str:
+    """Points of (x, y, label, class), y on a logarithmic axis, the class ``front`` joined by steps.
+
+    Parameters
+    ----------
+    points : sequence of (float, float, str, str)
+        All positive; the classes are CSS classes of the dots.
+    """
+    height, left, bottom = 320, 74, 44
+    low, high, step = ticks(0, max(x for x, *_ in points))
+    down, up = _decades(min(y for _, y, *_ in points), max(y for _, y, *_ in points))
+    span_x, span_y = WIDTH - left - 24, height - bottom - 12
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        share = (math.log10(y) - math.log10(down)) / (math.log10(up) - math.log10(down))
+        return left + span_x * (x - low) / (high - low), 12 + span_y * (1 - share)
+
+    shapes = []
+    for mark in _marks(down, up):
+        at = place(low, mark)[1]
+        shapes.append(
+            f'<line class="grid" x1="{left}" x2="{WIDTH - 24}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        )
+        shapes.append(_text(left - 8, at + 4, f"{mark:,.0f}", "end"))
+    tick = low
+    while tick <= high + step / 2:
+        shapes.append(_text(place(tick, down)[0], height - bottom + 18, f"{tick:g}", "middle"))
+        tick += step
+    corners: list[tuple[float, float]] = []
+    for x, y in sorted(place(x, y) for x, y, _, kind in points if kind != "other"):
+        corners += [(x, corners[-1][1]), (x, y)] if corners else [(x, y)]
+    track = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    shapes.append(f'<polyline class="line" points="{track}"/>')
+    for x, y, label, kind in points:
+        left_at, top_at = place(x, y)
+        radius = 6 if kind == "chosen" else 3.5
+        shapes.append(
+            f'<circle class="dot {kind}" cx="{left_at:.1f}" cy="{top_at:.1f}" r="{radius}">'
+            f"<title>{escape(label)}</title></circle>"
+        )
+    shapes.append(_text(left + span_x / 2, height - 6, x_title, "middle", "axis"))
+    shapes.append(
+        f'<text class="axis" text-anchor="middle" transform="translate(14 {12 + span_y / 2:.0f}) '
+        f'rotate(-90)">{escape(y_title)}</text>'
+    )
+    return _svg(height, shapes)
+
+
+def _marks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten from `low` to `high`, both included."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    numbers = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
+    return [number for number in numbers if low <= number * 1.001 and number <= high * 1.001]
+
+
+def _decades(low: float, high: float) -> tuple[float, float]:
+    """Marks that enclose `low` … `high`."""
+    marks = _marks(low / 10, high * 10)
+    return max(m for m in marks if m <= low), min(m for m in marks if m > high)
+
+
 def ticks(low: float, high: float) -> tuple[float, float, float]:
     """Give a rounded range that holds `low` … `high`, and the step between its five or so ticks."""
     span = (high - low) or abs(high) or 1
@@ -124,3 +186,22 @@ def _text(x: float, y: float, text: str, anchor: str, kind: str = "label") -> st
 def _svg(height: int, shapes: Sequence[str]) -> str:
     body = "\n".join(shapes)
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">\n{body}\n</svg>'
+
+
+def front(found: Mapping[str, Any]) -> str:
+    """Pareto front of a report of `flow.planning`: area against cycles of an average step."""
+    chosen = found["chosen"]["plan"]
+    fpga = found["devices"][0]["family"] != "sky130"
+    scale, title = (100, "area: sum of the shares of all resources, %") if fpga else (
+        1e-6, "area of cells, mm²")  # fmt: skip
+    points = [
+        (
+            item["cost"] * scale,
+            item["cycles"]["average"],
+            f"{item['text']}: {item['cycles']['average']:,.0f} cycles"
+            f"{'' if item['fits'] else ', does not fit'}",
+            "chosen" if item["plan"] == chosen else "front" if item["front"] else "other",
+        )
+        for item in found["candidates"]
+    ]
+    return scatter(points, title, "cycles of an average step")

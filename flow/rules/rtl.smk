@@ -12,9 +12,12 @@ rule generate_rtl:
         "../envs/intaglio.yaml"
     params:
         settings=of_model("settings", "plan"),
+        # The plan depends on what the targets hold; one chip serves all targets of a model.
+        devices=of_model("devices"),
+        targets=of_model("target_names"),
         sources=intaglio.sources("rtl"),
     message:
         "{wildcards.model}: writing Verilog"
     shell:
         "python -m flow rtl {input.config} --graph {input.graph}"
-        " --folder results/{wildcards.model}/rtl --log {log}"
+        " --folder results/{wildcards.model}/rtl --target {params.targets} --log {log}"

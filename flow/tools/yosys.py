@@ -64,6 +64,36 @@ tee -q -o stat.json stat -json
 write_json netlist.json
 """
 
+# Unlike the chip's, these scripts keep no netlist: only the numbers of cells are wanted.
+_FAMILY = {
+    "ecp5": "synth_ecp5 -noflatten -noiopad -top {top}",
+    "ice40": "synth_ice40 -noflatten -dsp -top {top}",
+    "nexus": "synth_lattice -family lifcl -noflatten -noiopad -top {top}",
+    "gowin": "synth_gowin -noflatten -noiopads -top {top}",
+    "gatemate": "synth_gatemate -noflatten -noiopad -nomult -top {top}",
+}
+FAMILIES = tuple(_FAMILY)
+"""FPGA families that `count_cells` maps to."""
+
+_COUNT = """\
+read_verilog -sv {defines}design.v
+hierarchy -top {top}
+{boxes}
+{synth}
+tee -q -o stat.json stat -json
+"""
+
+_COUNT_ASIC = """\
+read_verilog -sv -DLUT_PRODUCTS design.v
+hierarchy -top {top}
+{boxes}
+synth -top {top}
+dfflibmap -liberty cells.lib
+abc -liberty cells.lib
+opt_clean
+tee -q -o stat.json stat -json -liberty cells.lib
+"""
+
 # The mapped chip is linked after the wrapper is mapped: its cells reach the board as simulated.
 _BOARD = """\
 read_verilog stub.v
@@ -149,6 +179,46 @@ def synthesize_alone(design: Path, top: str, rom: Path | None = None) -> Job:
     """
     inputs = {"design.v": design} | ({"rom": rom} if rom is not None else {})
     return _job(_ALONE.format(top=top), inputs, ("netlist.json", "stat.json"))
+
+
+def count_cells(
+    design: Path,
+    top: str,
+    rom: Path,
+    family: str,
+    *,
+    lut_products: bool = False,
+    alone: str = "",
+) -> Job:
+    """Map a design to cells of an FPGA family, keeping its hierarchy; leaves ``stat.json``.
+
+    Parameters
+    ----------
+    design : Path
+        Verilog text.
+    top : str
+        Its top module.
+    rom : Path
+        Folder of the images it reads as ``rom/<name>.hex``.
+    family : str
+        One of `FAMILIES`.
+    lut_products : bool
+        Build the lanes' multipliers from LUTs.
+    alone : str, optional
+        Map nothing below this module: those in it stay black boxes.
+    """
+    script = _COUNT.format(
+        defines="-DLUT_PRODUCTS " if lut_products else "", synth=_FAMILY[family].format(top=top),
+        top=top, boxes=f"blackbox {alone}.* $paramod*" if alone else "",
+    )  # fmt: skip
+    return _job(script, {"design.v": design, "rom": rom}, ("stat.json",))
+
+
+def count_area(design: Path, top: str, rom: Path, liberty: Path, *, alone: str = "") -> Job:
+    """Map a design to the standard cells of a Liberty file; leaves ``stat.json`` with areas."""
+    boxes = f"blackbox {alone}.* $paramod*" if alone else ""
+    script = _COUNT_ASIC.format(top=top, boxes=boxes)
+    return _job(script, {"design.v": design, "rom": rom, "cells.lib": liberty}, ("stat.json",))
 
 
 def progress(line: str) -> str | None:

@@ -1,0 +1,170 @@
+"""Samples behind the planner's cost model: every kind of part of a chip, synthesized alone.
+
+``python benchmarks/costs.py --family ecp5`` synthesizes what is not yet in
+``rtl_gen/plan/samples/ecp5.json`` and adds it; ``--kind norm --again`` repeats one kind. Numbers of
+cells are kept as Yosys gives them, so that their interpretation may change without another run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib.metadata
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.parts import Tied, chips, samples
+from flow import files
+from flow.tools import base, yosys
+from rtl_gen.fabric import rom
+from rtl_gen.plan.part import Part, of_component
+from rtl_gen.verilog import convert
+
+FOLDER = Path(__file__).parents[1] / "rtl_gen/plan/samples"
+PRIMITIVES = {"rom", "ram", "lane"}
+"""Kinds whose module is only a shell around an instance that belongs to the part."""
+
+MOST_BITS = 4096
+"""Bits of the largest memory that is mapped to standard cells."""
+
+_ROM = re.compile(r"\.DEPTH\(32'd(\d+)\),\s*\.FILE\(\"(rom/\w+\.hex)\"\),\s*\.WIDTH\(32'd(\d+)\)")
+
+
+_CELL = re.compile(
+    r'^    cell \("?(\w+)"?\) \{(?:(?!^    cell).)*?^        area : +([\d.]+);', re.M | re.S
+)
+
+
+def images(verilog: str, folder: Path) -> None:
+    """Write random contents for every ROM of `verilog`; constant ones would be optimized away."""
+    rng = np.random.default_rng(1)
+    (folder / "rom").mkdir()
+    for depth, name, width in set(_ROM.findall(verilog)):
+        count, bits = int(depth), int(width)
+        octets = rng.integers(0, 256, (count, -(-bits // 8)), np.uint8)
+        words = (int.from_bytes(row.tobytes(), "little") for row in octets)
+        (folder / name).write_text(rom.image(words, bits))
+
+
+def own_cells(modules: Mapping[str, Mapping[str, int]], top: str, deep: bool) -> dict[str, int]:
+    """Cells of `top`, with `deep` also those of the modules in it."""
+    total: Counter[str] = Counter()
+    for name, count in modules[top].items():
+        if name not in modules:
+            if not name.startswith((f"{top}.", "$paramod")):  # a black box
+                total[name] += count
+        elif deep:
+            for inner, each in own_cells(modules, name, deep).items():
+                total[inner] += count * each
+    return dict(sorted(total.items()))
+
+
+def measure(component: Any, what: Part, family: str, liberty: Path | None) -> dict[str, Any]:
+    """Synthesize one component and give its record."""
+    start = time.monotonic()
+    top = "chip.unit" if isinstance(component, Tied) else "chip"
+    alone = "" if what.kind in PRIMITIVES else top
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        verilog = convert(component, "chip")
+        (folder / "design.v").write_text(verilog)
+        images(verilog, folder)
+        if liberty is None:
+            lut = bool(what.sizes.get("lut_products"))
+            job = yosys.count_cells(
+                folder / "design.v", "chip", folder / "rom", family, lut_products=lut,
+                alone=alone,
+            )  # fmt: skip
+        else:
+            job = yosys.count_area(
+                folder / "design.v", "chip", folder / "rom", liberty, alone=alone
+            )
+        base.run(job, folder / "job", folder / "log")
+        text = (folder / "job/stat.json").read_text()
+    cells: dict[str, float] = {**own_cells(yosys.metrics(text), top, what.kind in PRIMITIVES)}
+    if liberty is not None:
+        each = areas(liberty.read_text())
+        total = sum(count * each[name] for name, count in cells.items())
+        cells = {"area": round(total, 2), "cells": sum(cells.values())}
+    return {
+        "kind": what.kind, "parameters": what.sizes, "cells": cells,
+        "seconds": round(time.monotonic() - start, 1),
+    }  # fmt: skip
+
+
+def cells_can_build(part: Part) -> bool:
+    """Whether standard cells make this part in reasonable time: memories are gates there."""
+    bits = part.sizes.get("width", 0) * part.sizes.get("depth", 0)
+    return part.sizes.get("lut_products") != 0 and bits <= MOST_BITS
+
+
+def conditions(family: str, liberty: Path | None) -> dict[str, str]:
+    """Tools and scripts of the samples."""
+    found = {"Amaranth": importlib.metadata.version("amaranth"), "Yosys": yosys.version()}
+    return found | {"liberty": liberty.name if liberty else ""}
+
+
+def liberty_file(given: Path, folder: Path) -> Path:
+    """Copy of a Liberty file (may be gzipped) in `folder`, without cells for power switching."""
+    content = given.read_bytes()
+    content = gzip.decompress(content) if given.suffix == ".gz" else content
+    kept, blocks = [], content.decode().split("\n    cell (")
+    for block in blocks:
+        if "lpflow" not in block.split(")", 1)[0]:
+            kept.append(block)
+    if "lpflow" in blocks[-1].split(")", 1)[0]:
+        kept[-1] += "\n}\n"
+    plain = folder / given.name.removesuffix(".gz")
+    plain.write_text("\n    cell (".join(kept))
+    return plain
+
+
+def areas(liberty: str) -> dict[str, float]:
+    """Area of every cell of a Liberty file, in µm²."""
+    return {name: float(area) for name, area in _CELL.findall(liberty)}
+
+
+def main() -> None:
+    """Synthesize the samples that are missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--family", choices=[*yosys.FAMILIES, "sky130"], default="ecp5")
+    parser.add_argument("--kind", help="only this kind of part")
+    parser.add_argument("--again", action="store_true", help="repeat samples that are there")
+    parser.add_argument("--liberty", type=Path, help="sky130: Liberty file, may be gzipped")
+    options = parser.parse_args()
+    if (options.family == "sky130") != (options.liberty is not None):
+        parser.error("--liberty goes with --family sky130, and the other way round")
+    path = FOLDER / f"{options.family}.json"
+    known = files.read_json(path)["samples"] if path.is_file() else []
+    table = {(row["kind"], tuple(sorted(row["parameters"].items()))): row for row in known}
+    with tempfile.TemporaryDirectory() as name:
+        liberty = liberty_file(options.liberty, Path(name)) if options.liberty else None
+        for sample in chain(samples(), chips(Path(name) / "checkpoints")):
+            part = sample.part or of_component(sample.component)[0]
+            key = (part.kind, part.parameters)
+            if options.kind not in {None, part.kind} or (key in table and not options.again):
+                continue
+            if options.family != "ecp5" and not sample.everywhere:
+                continue
+            if liberty is not None and not cells_can_build(part):
+                continue
+            table[key] = measure(sample.component, part, options.family, liberty)
+            print(table[key], flush=True)
+            rows = [table[key] for key in sorted(table)]
+            files.write_json(path, {"conditions": conditions(options.family, liberty),
+                                    "samples": rows})  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

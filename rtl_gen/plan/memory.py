@@ -1,0 +1,63 @@
+"""Block RAMs of a memory: how Yosys cuts words and addresses into blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Block RAMs of a family.
+
+    Parameters
+    ----------
+    shapes : tuple of (int, int)
+        Words and bits that one block holds, every aspect ratio.
+    distributed : bool
+        Whether small written memories go to LUTs (16 words of 4 bits each) instead.
+
+    Notes
+    -----
+    Geometries: ``brams*.txt`` of Yosys 0.70 (share/lattice, ice40, gowin, gatemate), which follow
+    the families' memory guides.
+    """
+
+    shapes: tuple[tuple[int, int], ...]
+    distributed: bool = True
+
+
+_LATTICE = tuple((16384 >> k, width) for k, width in enumerate((1, 2, 4, 9, 18, 36)))
+FAMILIES = {
+    "ecp5": Blocks(_LATTICE),
+    "nexus": Blocks(_LATTICE),
+    "gowin": Blocks(_LATTICE),
+    "ice40": Blocks(tuple((2048 >> k, width) for k, width in enumerate((2, 4, 8, 16))), False),
+    "gatemate": Blocks(
+        tuple((32768 >> k, width) for k, width in enumerate((1, 2, 5, 10, 20, 40, 80))), False
+    ),
+}
+
+
+def blocks(width: int, depth: int, family: str, *, written: bool = False) -> int:
+    """Block RAMs of `depth` words of `width` bits; 0 if LUTs hold them.
+
+    Of the aspect ratios the one with the fewest blocks.
+    """
+    known = FAMILIES[family]
+    count = min(-(-width // bits) * -(-depth // words) for words, bits in known.shapes)
+    # Yosys compares costs: 128 for a block, 4 for a distributed RAM; equal ones go to blocks.
+    if written and known.distributed and lut_words(width, depth) * 4 < count * 128:
+        return 0
+    return count
+
+
+def banks(width: int, depth: int, family: str) -> int:
+    """Blocks that share a bit of the word, between which the address's high bits choose."""
+    shapes = FAMILIES[family].shapes
+    words, _ = min(shapes, key=lambda s: (-(-width // s[1]) * -(-depth // s[0]), s[1]))
+    return -(-depth // words)
+
+
+def lut_words(width: int, depth: int) -> int:
+    """Distributed RAMs of 16 words of 4 bits."""
+    return -(-width // 4) * -(-depth // 16)
