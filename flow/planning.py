@@ -18,6 +18,7 @@ from rtl_gen.plan.chooser import Candidate, Pins, Search
 from rtl_gen.plan.device import Device
 from rtl_gen.plan.fit import fit
 from rtl_gen.plan.folding import Plan
+from rtl_gen.plan.resource import Resources
 
 CALIBRATION = 8
 """Sequences that calibrate a graph of which only the sizes are wanted."""
@@ -59,7 +60,9 @@ def quick_graph(model: ModelConfig) -> IntegerGraph:
 
 
 def choose(
-    design: IntegerGraph, wanted: config.Plan, aims: Sequence[tuple[Device, float]],
+    design: IntegerGraph,
+    wanted: config.Plan,
+    aims: Sequence[tuple[Device, float]],
     slots: int = 1,
 ) -> tuple[Plan, dict[str, Any]]:
     """The plan for `design`, and the report.
@@ -108,6 +111,9 @@ def report(
             unit: {name: round(getattr(used, name)) for name in found.devices[0].resources}
             for unit, used in chosen.costs[0].units.items()
         },
+        "uncounted": [
+            unit for unit, used in chosen.costs[0].units.items() if used == Resources()
+        ],
         "candidates": [
             _candidate(found, item, wanted.utilization) | {"front": item in front}
             for item in found.candidates

@@ -116,6 +116,8 @@ def text(found: dict[str, Any]) -> str:
         lines.append("  too few multipliers: the lanes are built from LUTs")
     lines.append(f"  {100 * chosen['share']:.0f} % of what is usable of the scarcest resource")
     lines += found["misfit"]
+    if found["uncounted"]:
+        lines.append(f"  not counted, unknown to the cost model: {', '.join(found['uncounted'])}")
     lines.append("units:")
     for unit, used in sorted(found["units"].items(), key=lambda u: -max(u[1].values())):
         lines.append(f"  {unit:14}" + "".join(f"{name} {n:<8,}" for name, n in used.items()))
