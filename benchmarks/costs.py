@@ -32,7 +32,7 @@ from rtl_gen.plan.part import Part, of_component
 from rtl_gen.verilog import convert
 
 FOLDER = Path(__file__).parents[1] / "rtl_gen/plan/samples"
-PRIMITIVES = {"rom", "ram", "lane"}
+PRIMITIVES = {"rom", "rom_pair", "ram", "lane"}
 """Kinds whose module is only a shell around an instance that belongs to the part."""
 
 MOST_BITS = 4096
@@ -81,10 +81,13 @@ def measure(component: Any, what: Part, family: str, liberty: Path | None) -> di
         (folder / "design.v").write_text(verilog)
         images(verilog, folder)
         if liberty is None:
-            lut = bool(what.sizes.get("lut_products"))
+            defines = {
+                "LUT_PRODUCTS": MOST_BITS * what.sizes.get("lut_products", 0),
+                "LOGIC_ROM_BITS": 16 * MOST_BITS * what.sizes.get("logic", 0),
+            }
             job = yosys.count_cells(
-                folder / "design.v", "chip", folder / "rom", family, lut_products=lut,
-                alone=alone,
+                folder / "design.v", "chip", folder / "rom", family,
+                {name: value for name, value in defines.items() if value}, alone=alone,
             )  # fmt: skip
         else:
             job = yosys.count_area(
@@ -106,7 +109,7 @@ def measure(component: Any, what: Part, family: str, liberty: Path | None) -> di
 def cells_can_build(part: Part) -> bool:
     """Whether standard cells make this part in reasonable time: memories are gates there."""
     bits = part.sizes.get("width", 0) * part.sizes.get("depth", 0)
-    return part.sizes.get("lut_products") != 0 and bits <= MOST_BITS
+    return part.sizes.get("lut_products") != 0 and not part.sizes.get("logic") and bits <= MOST_BITS
 
 
 def conditions(family: str, liberty: Path | None) -> dict[str, str]:

@@ -29,7 +29,7 @@ from rtl_gen.fabric.address import LEVELS, AddressGenerator
 from rtl_gen.fabric.attention_head import AttentionHead
 from rtl_gen.fabric.product import product
 from rtl_gen.fabric.ram import Ram
-from rtl_gen.fabric.rom import Rom
+from rtl_gen.fabric.rom import Rom, RomPair
 from rtl_gen.fabric.sequencer import Sequencer
 from rtl_gen.fabric.skid import Skid
 from rtl_gen.fabric.vector_memory import VectorMemory
@@ -127,6 +127,11 @@ def _memories() -> Iterator[Item]:
              (130, 90)]  # fmt: skip
     for i, (width, depth) in enumerate(sizes):
         yield Item(Rom("sample", depth, width), i < 6)
+    for width, depth in ((8, 256), (36, 128), (16, 1024)):
+        yield Item(Rom("sample", depth, width), True,
+                   part("rom", width=width, depth=depth, logic=1))  # fmt: skip
+    for width, depth in ((16, 256), (16, 1024), (36, 512)):
+        yield Item(RomPair("sample", depth, width), depth < 512)
     sizes = [(8, 16), (16, 64), (16, 128), (16, 1024), (64, 64), (72, 512), (21, 64), (40, 32),
              (144, 4096), (25, 256)]  # fmt: skip
     for i, (width, depth) in enumerate(sizes):
@@ -166,7 +171,7 @@ def _tails() -> Iterator[Item]:
         yield Item(Mul(width=width), i < 2)
         yield tied(Mul(width=width), inner, i < 2)
         yield Item(MaxPool(width=width, max_window=4), i < 2)
-        yield Item(Lookup(depth=(1024, 4096, 512)[i], width=width), i < 2)
+        yield Item(Lookup(depth=(1024, 4096, 512)[i], width=width, elements=i + 1), i < 2)
     for i, (vocabulary, elements) in enumerate(((27, 1), (128, 2), (512, 4), (64, 8), (512, 1))):
         yield Item(Sample(width=16, vocabulary=vocabulary, elements=elements), i < 3)
 

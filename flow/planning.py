@@ -145,7 +145,7 @@ def _candidate(found: Search, item: Candidate, utilization: float) -> dict[str, 
         "share": share,
         "fits": share <= 1,
         "energy": found.energy(item),
-        "lut_products": [cost.lut_products for cost in item.costs],
+        "from_luts": [asdict(cost.share) for cost in item.costs],
         "total": [
             {name: round(getattr(cost.total, name)) for name in d.resources}
             for d, cost in zip(found.devices, item.costs, strict=True)

@@ -112,8 +112,14 @@ def text(found: dict[str, Any]) -> str:
             lines.append(
                 f"  {speed:,.0f} steps/s at the {device['clock_mhz']:g} MHz of {device['name']}"
             )
-    if any(chosen["lut_products"]):
-        lines.append("  too few multipliers: the lanes are built from LUTs")
+    for device, share in zip(names, chosen["from_luts"], strict=True):
+        if share["product_bits"]:
+            lines.append(f"  {device}: lanes' multipliers of up to {share['product_bits']} bits "
+                         "are built from LUTs")  # fmt: skip
+        if share["rom_bits"]:
+            lines.append(
+                f"  {device}: ROMs of up to {share['rom_bits']:,} bits are built from LUTs"
+            )
     lines.append(f"  {100 * chosen['share']:.0f} % of what is usable of the scarcest resource")
     lines += found["misfit"]
     if found["uncounted"]:

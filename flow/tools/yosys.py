@@ -84,7 +84,7 @@ tee -q -o stat.json stat -json
 """
 
 _COUNT_ASIC = """\
-read_verilog -sv -DLUT_PRODUCTS design.v
+read_verilog -sv -DLUT_PRODUCTS=64 design.v
 hierarchy -top {top}
 {boxes}
 synth -top {top}
@@ -143,8 +143,11 @@ def synthesize_chip(chip: Path, rom: Path, defines: Mapping[str, int] | None = N
         Verilog macros.
     """
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
-    macros = "".join(f"-D{name}={value} " for name, value in (defines or {}).items())
-    return _job(_CHIP.format(defines=macros), inputs, CHIP_OUTPUTS)
+    return _job(_CHIP.format(defines=_macros(defines)), inputs, CHIP_OUTPUTS)
+
+
+def _macros(defines: Mapping[str, int] | None) -> str:
+    return "".join(f"-D{name}={value} " for name, value in (defines or {}).items())
 
 
 def elaborate(chip: Path, rom: Path) -> Job:
@@ -182,14 +185,9 @@ def synthesize_alone(design: Path, top: str, rom: Path | None = None) -> Job:
 
 
 def count_cells(
-    design: Path,
-    top: str,
-    rom: Path,
-    family: str,
-    *,
-    lut_products: bool = False,
-    alone: str = "",
-) -> Job:
+    design: Path, top: str, rom: Path, family: str, defines: Mapping[str, int] | None = None,
+    *, alone: str = "",
+) -> Job:  # fmt: skip
     """Map a design to cells of an FPGA family, keeping its hierarchy; leaves ``stat.json``.
 
     Parameters
@@ -202,13 +200,13 @@ def count_cells(
         Folder of the images it reads as ``rom/<name>.hex``.
     family : str
         One of `FAMILIES`.
-    lut_products : bool
-        Build the lanes' multipliers from LUTs.
+    defines : mapping of str to int, optional
+        Verilog macros.
     alone : str, optional
         Map nothing below this module: those in it stay black boxes.
     """
     script = _COUNT.format(
-        defines="-DLUT_PRODUCTS " if lut_products else "", synth=_FAMILY[family].format(top=top),
+        defines=_macros(defines), synth=_FAMILY[family].format(top=top),
         top=top, boxes=f"blackbox {alone}.* $paramod*" if alone else "",
     )  # fmt: skip
     return _job(script, {"design.v": design, "rom": rom}, ("stat.json",))

@@ -11,6 +11,22 @@ from rtl_gen.plan.resource import Resources, total
 
 
 @dataclass(frozen=True, slots=True)
+class LogicShare:
+    """What is built from LUTs because the device has too few blocks; see `flow.mapping`.
+
+    Parameters
+    ----------
+    product_bits : int
+        Lane multipliers with an operand of at most so many bits.
+    rom_bits : int
+        ROMs of at most so many bits.
+    """
+
+    product_bits: int = 0
+    rom_bits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """Predicted resources of a chip.
 
@@ -18,12 +34,11 @@ class Cost:
     ----------
     units : mapping of str to Resources
         Of every unit, with what is inside of it; ``control`` is what joins them.
-    lut_products : bool
-        The multipliers of lanes are built from LUTs.
+    share : LogicShare
     """
 
     units: Mapping[str, Resources]
-    lut_products: bool
+    share: LogicShare
 
     @property
     def total(self) -> Resources:
@@ -39,22 +54,40 @@ def predict(
     Parameters
     ----------
     room : Resources, optional
-        Of the device: with fewer multipliers than the chip wants, its lanes are built from LUTs, as
-        the flow does.
+        Of the device: with fewer blocks than the chip wants, narrow multipliers of lanes and small
+        ROMs are built from LUTs, the narrowest and smallest first, as the flow does.
     """
-    cost = Cost({name: of_parts(parts, family) for name, parts in units.items()}, False)
-    if room is None or cost.total.dsp <= room.dsp:
+    cost = _cost(units, family, LogicShare())
+    if room is None:
         return cost
-    return Cost(
-        {name: of_parts(parts, family, lut_products=True) for name, parts in units.items()}, True
-    )
+    parts = [item for found in units.values() for item in found]
+    lanes = sorted({min(p.sizes["a"], p.sizes["b"]) for p in parts if p.kind == "lane"})
+    for bits in lanes:
+        if cost.total.dsp > room.dsp:
+            cost = _cost(units, family, LogicShare(bits, 0))
+    roms = sorted({p.sizes["width"] * p.sizes["depth"] for p in parts if p.kind == "rom"})
+    for bits in roms:
+        if cost.total.ebr > room.ebr:
+            cost = _cost(units, family, LogicShare(cost.share.product_bits, bits))
+    return cost
 
 
-def of_parts(parts: Sequence[Part], family: str, *, lut_products: bool = False) -> Resources:
+def _cost(units: Mapping[str, Sequence[Part]], family: str, share: LogicShare) -> Cost:
+    return Cost({name: of_parts(parts, family, share) for name, parts in units.items()}, share)
+
+
+def of_parts(parts: Sequence[Part], family: str, share: LogicShare) -> Resources:
     """Resources of some parts together."""
     known = fit(family)
-    return total(
-        known.part(item.kind, {**item.sizes, "lut_products": int(lut_products)}
-                   if item.kind == "lane" else item.sizes) * item.count
-        for item in parts
-    )  # fmt: skip
+    return total(known.part(item.kind, _built(item, share)) * item.count for item in parts)
+
+
+def _built(item: Part, share: LogicShare) -> Mapping[str, int]:
+    """Sizes of a part and what it is built from."""
+    sizes = item.sizes
+    if item.kind == "lane":
+        narrow = min(sizes["a"], sizes["b"]) <= share.product_bits
+        return {**sizes, "lut_products": int(narrow)}
+    if item.kind == "rom":
+        return {**sizes, "logic": int(sizes["width"] * sizes["depth"] <= share.rom_bits)}
+    return sizes

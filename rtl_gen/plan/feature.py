@@ -22,6 +22,8 @@ def digits(bits: int) -> int:
 
 
 def _rom(s: Sizes) -> Features:
+    if s.get("logic", 0):
+        return {"word": 2 * s["width"], "logic bits": s["width"] * s["depth"]}
     return {"word": s["width"], "banks": s["width"] * (banks(s["width"], s["depth"], "ecp5") - 1)}
 
 
@@ -137,6 +139,7 @@ def _linear(name: str) -> Callable[[Sizes], Features]:
 
 FEATURES: Mapping[str, Callable[[Sizes], Features]] = {
     "rom": _rom,
+    "rom_pair": lambda s: {"word": s["width"]},
     "ram": _ram,
     "lane": _lane,
     "requantize": _requantize,
@@ -147,7 +150,7 @@ FEATURES: Mapping[str, Callable[[Sizes], Features]] = {
     "add": _bounded,
     "mul": _bounded,
     "pool": _linear("width"),
-    "lookup": lambda s: {"one": 1, "address": s["address_bits"]},
+    "lookup": lambda s: {"one": 1, "address": s["elements"] * s["address_bits"]},
     "sample": lambda s: {"one": 1, "vocabulary": s["vocabulary_bits"],
                          "elements": s["elements"], "scores": s["elements"] * s["width"]},
     "embedding": _embedding,

@@ -23,6 +23,8 @@ from rtl_gen.plan.resource import CELLS, Resources, of_cells
 REFERENCE = "ecp5"
 """The family with samples enough for every quantity of `FEATURES`."""
 
+MEMORIES = {"rom", "rom_pair", "ram"}
+
 SOFTENING = 20.0
 """LUTs, flip-flops or µm² added to a sample before its error is taken relative to it."""
 
@@ -160,9 +162,10 @@ def fitted(family: str) -> tuple[str, ...]:
 
 def memory_blocks(kind: str, sizes: Mapping[str, int], family: str) -> int:
     """Block RAMs of a part."""
-    if kind not in {"rom", "ram"}:
+    if kind not in {"rom", "rom_pair", "ram"} or sizes.get("logic", 0):
         return 0
-    return blocks(sizes["width"], sizes["depth"], family, written=kind == "ram")
+    readers = 2 if kind == "rom_pair" else 1
+    return blocks(sizes["width"], sizes["depth"], family, written=kind == "ram", readers=readers)
 
 
 def quantities(family: str, kind: str, sizes: Mapping[str, int]) -> Mapping[str, float]:
@@ -171,12 +174,12 @@ def quantities(family: str, kind: str, sizes: Mapping[str, int]) -> Mapping[str,
     Families with few samples scale what the ECP5 needs; standard cells also pay for every product
     and every bit of memory.
     """
-    if family == REFERENCE or (kind in {"rom", "ram"} and family in FAMILIES):
+    if family == REFERENCE or (kind in MEMORIES and family in FAMILIES):
         return FEATURES[kind](sizes)
     like = fit(REFERENCE).part(kind, sizes)
     if family in FAMILIES:
         return {"luts": like.lut, "flip-flops": like.ff, "products": like.dsp}
-    bits = sizes["width"] * sizes["depth"] if kind in {"rom", "ram"} else 0
+    bits = sizes["width"] * sizes["depth"] if kind in MEMORIES else 0
     return {"luts": like.lut, "flip-flops": like.ff, "products": like.dsp, "bits": bits}
 
 

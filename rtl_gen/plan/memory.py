@@ -38,13 +38,15 @@ FAMILIES = {
 }
 
 
-def blocks(width: int, depth: int, family: str, *, written: bool = False) -> int:
+def blocks(width: int, depth: int, family: str, *, written: bool = False, readers: int = 1) -> int:
     """Block RAMs of `depth` words of `width` bits; 0 if LUTs hold them.
 
-    Of the aspect ratios the one with the fewest blocks.
+    Of the aspect ratios the one with the fewest blocks; two readers cannot use the widest, which
+    takes both ports of a block.
     """
     known = FAMILIES[family]
-    count = min(-(-width // bits) * -(-depth // words) for words, bits in known.shapes)
+    shapes = known.shapes[: -1 if readers > 1 else None]
+    count = min(-(-width // bits) * -(-depth // words) for words, bits in shapes)
     # Yosys compares costs: 128 for a block, 4 for a distributed RAM; equal ones go to blocks.
     if written and known.distributed and lut_words(width, depth) * 4 < count * 128:
         return 0

@@ -26,7 +26,7 @@ from rtl_gen.fabric.address import LEVELS
 from rtl_gen.fabric.attention_head import PROBABILITY_BITS, AttentionHead
 from rtl_gen.fabric.lockstep import Lockstep
 from rtl_gen.fabric.ram import Ram
-from rtl_gen.fabric.rom import Rom
+from rtl_gen.fabric.rom import Rom, RomPair
 from rtl_gen.fabric.sequencer import Sequencer
 from rtl_gen.fabric.skid import Skid
 from rtl_gen.fabric.vector_memory import VectorMemory
@@ -71,9 +71,9 @@ def _beat(component: Any, stream: str) -> int:
     return len(getattr(component, stream).payload)
 
 
-def _memory(memory: Rom | Ram, count: int = 1) -> Part:
-    kind = "rom" if isinstance(memory, Rom) else "ram"
-    return part(kind, count, width=memory.width, depth=memory.depth)
+def _memory(memory: Rom | RomPair | Ram) -> Part:
+    kinds = {Rom: "rom", RomPair: "rom_pair", Ram: "ram"}
+    return part(kinds[type(memory)], width=memory.width, depth=memory.depth)
 
 
 Fixed = Mapping[str, int]
@@ -99,7 +99,7 @@ def _bounded(fixed: Fixed) -> int:
 
 def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
     match unit:
-        case Rom() | Ram():
+        case Rom() | RomPair() | Ram():
             yield _memory(unit)
         case Lockstep():
             for copy in unit.copies:
@@ -138,8 +138,8 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
         case Attention():
             yield from _attention(unit)
         case Lookup():
-            yield part("lookup", width=_beat(unit, "o"), address_bits=_bits(unit, "offset"))
-            yield _memory(unit.table)
+            yield part("lookup", elements=unit.elements, address_bits=_bits(unit, "offset"))
+            yield from (_memory(table) for table in unit.tables)
         case Mul():
             yield part("mul", width=_beat(unit, "o"), bounded=_bounded(fixed))
         case Add():
@@ -202,7 +202,7 @@ def _attention(unit: Attention) -> Iterator[Part]:
     yield part("lane", unit.parallel * unit.head_dim, a=PROBABILITY_BITS + 1, b=unit.element_bits)
     yield part("ram", 2, width=unit.word_bits, depth=unit.words)
     yield part("ram", unit.parallel, width=head.score_bits, depth=unit.context)
-    yield part("rom", unit.parallel, width=head.exp2.width, depth=head.exp2.depth)
+    yield from (_memory(table) for table in unit.exp2)
     yield _memory(unit.reciprocal)
 
 

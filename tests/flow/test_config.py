@@ -52,7 +52,7 @@ def test_unknown_keys_are_refused_with_the_nearest(tmp_path: Path, text: str, sa
         ("quantize: {weights: {'*': int9}}", "quantize.weights.*: 'int9' is not one of"),
         ("quantize: {solver: best}", "quantize.solver: 'best' is not one of"),
         ("data: 3", "data: 3 is not of type 'object'"),
-        ("plan: {lanes: 3}", "plan.lanes: 3 is not one of"),
+        ("plan: {lanes: 300}", "plan.lanes: 300 is greater than the maximum of 128"),
         ("- names", "is not of type 'object'"),
         ("a: [", "not YAML"),
     ],
