@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow import adapter_driver, adapters, data, digest, files, text
+from flow import activity, adapter_driver, adapters, data, digest, files, text
 from flow.config import ModelConfig
 from flow.evidence import carry
 from flow.fpga import simulator
@@ -94,12 +95,15 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
         simulator(metrics.parent) if design.engine == "netlist" else metrics.parent / "simulator"
     )
     print(f"  building the simulator of {design.verilog}", file=sys.stderr)
+    watched = design.engine == "rtl" and manifest["kind"] == "token"
     program = build(
         design.engine, design.verilog, folder, log, kind=manifest["kind"],
-        adapters="adapters" in manifest,
+        adapters="adapters" in manifest, activity=watched,
     )  # fmt: skip
     with Chip(program, design.verilog.parent, context=graph.context) as chip:
         check_identity(chip, manifest["identity"])
+        if watched:
+            chip.activity(True)
         least = model.verify.tokens if design.engine == "rtl" else model.verify.netlist_tokens
         print(f"  comparing at least {least} outputs", file=sys.stderr)
         # The RTL has shown the longest steps; a netlist of the same cycles is slow to simulate.
@@ -108,7 +112,7 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
     files.write_json(
         metrics,
         {
-            **_numbers(result),
+            **_numbers(result, manifest.get("active", [])),
             **({"adapters": adapted} if adapted else {}),
             "least": least,
             "engine": design.engine,
@@ -205,8 +209,18 @@ def _frames(
     return np.concatenate([made, frame_integers(graph, real).reshape(-1, *made.shape[1:])])
 
 
-def _numbers(result: Result) -> dict[str, Any]:
+def _numbers(result: Result, parts: Sequence[str]) -> dict[str, Any]:
     values = asdict(result)
+    if result.activity:
+        counts, steps = result.activity["average"]
+        average = activity.attribute(parts, counts)
+        values["activity"] = {
+            "average": {part: round(cycles / max(steps, 1), 2) for part, cycles in average.items()},
+            "positions": {
+                position: activity.attribute(parts, counts)
+                for position, counts in result.activity["positions"].items()
+            },
+        }
     return {**values, "mismatches": len(result.mismatches), "differences": result.mismatches}
 
 
@@ -226,5 +240,8 @@ def _trial(model: ModelConfig, checkpoint: Path) -> str:
         asdict(model.verify), asdict(model.data), model.tokenizer,
         asdict(model.adapters),
         digest.file(tokenizer) if tokenizer.is_file() else "", verilator.version(),
-        digest.sources("flow/verify.py", "flow/simulate.py", "flow/compare.py", "flow/testbench"),
+        digest.sources(
+            "flow/verify.py", "flow/simulate.py", "flow/compare.py", "flow/activity.py",
+            "flow/testbench",
+        ),
     ])  # fmt: skip

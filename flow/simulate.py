@@ -7,9 +7,9 @@ Two engines share everything but the sources: ``rtl`` runs ``chip.v`` with its R
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
@@ -50,6 +50,9 @@ class Step:
         The chip's position counter at that moment.
     last : bool
         The sequence ends with this token.
+    active : mapping of int to int
+        Cycles of the step by the value of the chip's ``active``, if `Chip.activity` was asked for;
+        of a first token, the cycles since the last input.
     """
 
     token: int
@@ -57,6 +60,7 @@ class Step:
     counter: int
     position: int
     last: bool
+    active: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Pace:
 
 def build(
     engine: Engine, verilog: Path, folder: Path, log: Path, *, kind: Kind, trace: bool = False,
-    adapters: bool = False,
+    adapters: bool = False, activity: bool = False,
 ) -> Path:  # fmt: skip
     """Compile a chip; a build with the same inputs in `folder` is used again.
 
@@ -98,6 +102,8 @@ def build(
         Build with waveforms (several times slower to run).
     adapters : bool
         The chip has an adapter port.
+    activity : bool
+        Build for `Chip.activity`; the chip needs an output ``active``.
 
     Returns
     -------
@@ -123,6 +129,8 @@ def build(
         options += _NETLIST_OPTIONS
     if trace:
         options += ["--trace", "-CFLAGS", "-DTRACE"]
+    if activity:
+        options += ["-CFLAGS", "-DACTIVE"]
     job = verilator.build(sources, DRIVER.read_text(), top="chip", options=options)
     base.run(job, folder, log, environment=verilator.environment())
     return folder / "simulator"
@@ -159,6 +167,7 @@ class Chip:
     ) -> None:
         self.program = program
         self.context = context
+        self._counting = False
         self._said: list[str] = []
         self._answering = False
         arguments = [str(watchdog_cycles), str(reset_seed)]
@@ -203,6 +212,12 @@ class Chip:
     def pace(self, pace: Pace) -> None:
         """Let inputs and outputs pause from now on as `pace` says."""
         self._send(f"pace {pace.seed} {pace.idle} {pace.stall}")
+
+    def activity(self, wanted: bool) -> None:
+        """Let every following `Step` tell what was active in its cycles, or no more."""
+        self._send(f"activity {int(wanted)}")
+        self._expect("done")
+        self._counting = wanted
 
     def reset(self) -> None:
         """Pulse the reset input."""
@@ -257,11 +272,16 @@ class Chip:
                 if head != "step" or len(fields) != 5:
                     raise self._failure(f"unexpected answer '{head}'")
                 token, cycles, counter, position, last = map(int, fields)
-                yield Step(token, cycles, counter, position, bool(last))
+                active = self._active() if self._counting else {}
+                yield Step(token, cycles, counter, position, bool(last), active)
         except GeneratorExit:
             while self._process.poll() is None and self._receive()[0] != "done":
                 pass
             raise
+
+    def _active(self) -> dict[int, int]:
+        pairs = [int(field) for field in self._expect("active")[1:]]
+        return dict(zip(pairs[::2], pairs[1::2], strict=True))
 
     def frame(self, values: Sequence[int]) -> tuple[list[int], int]:
         """Send one frame.
@@ -310,7 +330,7 @@ class Chip:
         head, *fields = line.split() or [""]
         if head == "error":
             raise self._failure(line.removeprefix("error").strip())
-        if head not in ("step", "out", "done", "identity", "value"):
+        if head not in ("step", "active", "out", "done", "identity", "value"):
             self._said.append(line.rstrip())
             self._drain()
             raise self._failure("the simulation said something that is not an answer")

@@ -30,6 +30,9 @@ MOST_SEQUENCES = 2000
 LONG_CONTEXT = 64
 """Up to this context every prompt length is tried; of a longer one only the longest."""
 
+MIDDLE = 128
+"""Position whose activity is kept beside those of the first and of the last."""
+
 LEAST_DISTINCT = 3
 LARGEST_SHARE = 0.8
 
@@ -84,6 +87,10 @@ class Result:
         ``by_position``, the cycles at positions 1, 2, … as far as every one was seen.
     coverage : mapping
         What was met, by group; see `flow.evidence.coverage`.
+    activity : mapping
+        Cycles by the value of the chip's ``active``, at full speed: ``average`` (a pair of the sum
+        over all tokens but the first of a sequence, and their number) and ``positions`` (the first,
+        `MIDDLE` and the last one seen, counted from 1). Empty if the chip was not asked for it.
     """
 
     compared: int
@@ -93,6 +100,7 @@ class Result:
     share: float
     cycles: Mapping[str, Any]
     coverage: Mapping[str, Any] = field(default_factory=dict)
+    activity: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, least: int) -> None:
         """Refuse the chip if an output differs or the comparison shows too little.
@@ -177,6 +185,8 @@ class _Seen:
     cycles: dict[int, int] = field(default_factory=dict)
     later: list[int] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
+    active: dict[int, Mapping[int, int]] = field(default_factory=dict)
+    active_later: Counter[int] = field(default_factory=Counter)
 
     def run(self, case: Case, pace: Pace) -> None:
         """Generate one sequence on both sides."""
@@ -218,6 +228,7 @@ class _Seen:
             self._cycles(),
             # Values of an adapted network are not those of the graph alone.
             of_tokens(self.graph, self.runs) if self.adapter is None else {},
+            self._activity(),
         )
 
     def _time(self, position: int, steps: Sequence[Step]) -> None:
@@ -226,8 +237,20 @@ class _Seen:
             if index:
                 self.later.append(step.cycles)
                 self.cycles[position + index] = step.cycles
+                self.active_later.update(step.active)
             else:
                 self.cycles.setdefault(position, step.counter)
+            if step.active:
+                self.active[position + index] = step.active
+
+    def _activity(self) -> dict[str, Any]:
+        if not self.active:
+            return {}
+        shown = sorted({min(self.active), MIDDLE, max(self.active)} & set(self.active))
+        return {
+            "average": [dict(self.active_later), len(self.later)],
+            "positions": {str(position): dict(self.active[position]) for position in shown},
+        }
 
     def _cycles(self) -> dict[str, Any]:
         if not self.cycles:

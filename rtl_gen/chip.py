@@ -14,6 +14,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from rtl_gen import activity
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.adapter_memory import HOST_BITS, AdapterMemory, Geometry
 from rtl_gen.fabric.adapter_port import AdapterPort
@@ -94,6 +95,8 @@ class Chip(wiring.Component):
         sequence starts.
     busy, cycles, position : Out
         Status; clock cycles of the last step.
+    active : Out
+        Which parts have work in this cycle, one bit for each name of `rtl_gen.activity.names`.
     id_addr, id_data
         Identity ROM: 32 bytes, 2 cycles after the address.
     adapter_addr, adapter_write, adapter_write_data, adapter_read_data
@@ -122,12 +125,14 @@ class Chip(wiring.Component):
             context=graph.context, bos=graph.bos, eos=graph.eos, adapters=adapter is not None,
         )  # fmt: skip
         self.identity = rom.Rom("identity", IDENTITY_BYTES, 8)
+        self.activity = activity.names(self.program, self.units)
         ports: dict[str, Any] = {
             "i": In(stream.Signature(17)),
             "o": Out(stream.Signature(17)),
             "busy": Out(1),
             "cycles": Out(32),
             "position": Out(16),
+            "active": Out(len(self.activity)),
             "id_addr": In(range(IDENTITY_BYTES)),
             "id_data": Out(8),
         }
@@ -188,6 +193,13 @@ class Chip(wiring.Component):
         self._configure(m)
         head = self._heads(m)
         self._sinks(m, self._tail(m, head))
+        sampling = self.sequencer.running & self._to("sample")
+        tail = Cat(*(self.back(name) for name, _ in TAIL if name in self.units)).any()
+        combining = self.memory.d.valid & self.memory.d_open & tail
+        m.d.comb += self.active.eq(
+            activity.bits(self.activity, self.units, writes=self._writes, sampling=sampling,
+                          combining=combining)
+        )  # fmt: skip
         return m
 
     def _adapters(self, m: Module) -> None:

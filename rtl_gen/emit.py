@@ -239,6 +239,7 @@ def _manifest(
         },
         "memories": _memories(chip),
         "products": _products(chip),
+        "active": list(chip.activity),
         "units": sorted([*chip.units, "memory", "sequencer", "identity"]),
         "accumulators": {
             node.name: str(accumulator(node, graph))

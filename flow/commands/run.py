@@ -217,6 +217,8 @@ def _chip(found: Artefacts) -> Chip:
     program = build(
         "rtl" if found.engine == "rtl" else "netlist", verilog, job, log,
         kind=manifest["kind"], adapters="adapters" in manifest,
+        # The same program as the comparison's, which is built already.
+        activity=found.engine == "rtl" and manifest["kind"] == "token",
     )  # fmt: skip
     chip = Chip(program, verilog.parent, context=found.graph.context)
     try:

@@ -7,8 +7,10 @@
 //   write ADDRESS VALUE       -> "done 1", a register of the adapter port (built with ADAPTERS)
 //   read ADDRESS              -> "value N"
 //   reset                     -> "done CYCLES"
+//   activity 0|1              -> "done 0"; follow every "step" with "active N", then N times "MASK COUNT" (built with ACTIVE)
 //
 // CYCLES of a step are the clock cycles between its transfer and the one before (or the first input).
+// Counts of `active` start anew with every transfer, in or out: they are of the step that made the token.
 // A protocol violation or a chip that makes no progress prints "error TEXT" and ends the process.
 
 #include <cstdarg>
@@ -16,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -98,6 +101,9 @@ class Bench {
     }
 
     void edge() {
+#ifdef ACTIVE
+        if (counting_) ++counts_[top_->active];
+#endif
         top_->clk = 1;
         top_->eval();
         ++now_;
@@ -108,6 +114,18 @@ class Bench {
         settle();
         edge();
     }
+
+    void count(bool wanted) {
+#ifndef ACTIVE
+        if (wanted) fail("built without activity");
+#endif
+        counting_ = wanted;
+    }
+
+    bool counting() const { return counting_; }
+
+    // Cycles since the last transfer by the value of `active`.
+    const std::map<uint32_t, uint64_t>& counts() const { return counts_; }
 
     void reset() {
         top_->PORT(i, valid) = 0;
@@ -132,6 +150,7 @@ class Bench {
         bool offering = false, waiting = false, finished = false;
         uint32_t offered = 0;
         uint64_t progress = now_, previous = now_;
+        counts_.clear();
         top_->PORT(i, valid) = 0;
         while (!finished || sent < beats.size()) {
             if (!offering && sent < beats.size() && !pace.pause(pace.idle)) {
@@ -154,12 +173,14 @@ class Bench {
                 ++sent;
                 offering = false;
                 progress = now_;
+                counts_.clear();
             }
             if (valid && ready) {
                 if (finished) fail("output 0x%05x after the last of its sequence", payload);
                 finished = payload >> 16 & 1;
                 take(Beat{payload & 0xffff, finished, now_ - previous});
                 previous = progress = now_;
+                counts_.clear();
             }
             edge();
             if (!offering) top_->PORT(i, valid) = 0;
@@ -197,6 +218,8 @@ class Bench {
     std::unique_ptr<Vchip> top_;
     uint64_t watchdog_;
     uint64_t now_ = 0;
+    bool counting_ = false;
+    std::map<uint32_t, uint64_t> counts_;
 #ifdef TRACE
     std::unique_ptr<VerilatedVcdC> trace_;
 #endif
@@ -236,6 +259,12 @@ void generate(Bench& bench, Pace& pace, std::istream& line) {
     bench.exchange(beats, pace, [&](const Beat& beat) {
         std::printf("step %u %llu %u %u %d\n", beat.data, static_cast<unsigned long long>(beat.cycles),
                     unsigned(chip.cycles), unsigned(chip.position), int(beat.last));
+        if (bench.counting()) {
+            std::printf("active %zu", bench.counts().size());
+            for (const auto& [mask, count] : bench.counts())
+                std::printf(" %u %llu", mask, static_cast<unsigned long long>(count));
+            std::putchar('\n');
+        }
         std::fflush(stdout);
     });
     done(bench, begin);
@@ -314,6 +343,11 @@ int main(int argc, char** argv) {
         } else if (command == "read") {
             read_register(bench, line);
 #endif
+        } else if (command == "activity") {
+            int wanted;
+            if (!(line >> wanted)) fail("malformed command: activity");
+            bench.count(wanted);
+            std::puts("done 0");
         } else if (command == "reset") {
             const uint64_t begin = bench.now();
             bench.reset();

@@ -57,6 +57,9 @@ class Attention(wiring.Component):
         Pulse before the first key or value; first cache word of its layer.
     position, cache_base : In
         Current position; first cache word of the layer, see `layer_words`.
+    scoring, waiting : Out(1)
+        Queries arrive or positions are scored; the last score, or the last sum and its divisor,
+        are on their way.
     score_multiplier, score_shift, shift, low, high : In
         As in ``docs/ir.md``; stable from `start` on.
 
@@ -101,6 +104,8 @@ class Attention(wiring.Component):
                 "store_base": In(range(max(2, self.words))),
                 "position": In(range(max(2, context))),
                 "cache_base": In(range(max(2, self.words))),
+                "scoring": Out(1),
+                "waiting": Out(1),
                 "score_multiplier": In(16),
                 "score_shift": In(6),
                 "shift": In(6),
@@ -140,6 +145,7 @@ class Attention(wiring.Component):
                 m.next = "QUERY"
             with m.State("QUERY"):
                 m.d.comb += [self.q.ready.eq(1), clear.eq(1), load.eq(self.q.valid)]
+                m.d.comb += self.scoring.eq(load)
                 m.d.sync += index.eq(0)
                 with m.If(load):
                     m.d.sync += element.eq(element + 1)
@@ -151,11 +157,12 @@ class Attention(wiring.Component):
             with m.State("READY"), m.If(self.go):
                 m.next = "SCORE"
             with m.State("SCORE"):
-                m.d.comb += issue.eq(1)
+                m.d.comb += [issue.eq(1), self.scoring.eq(1)]
                 m.d.sync += index.eq(index + 1)
                 with m.If(last_index):
                     m.next = "SCORED"
             with m.State("SCORED"):
+                m.d.comb += self.waiting.eq(1)
                 m.d.sync += index.eq(0)
                 with m.If(self.units[0].scored):
                     m.next = "WEIGH"
@@ -164,8 +171,10 @@ class Attention(wiring.Component):
                 m.d.sync += index.eq(index + 1)
                 with m.If(last_index):
                     m.next = "WEIGHED"
-            with m.State("WEIGHED"), m.If(divided):
-                m.next = "EMIT"
+            with m.State("WEIGHED"):
+                m.d.comb += self.waiting.eq(1)
+                with m.If(divided):
+                    m.next = "EMIT"
             with m.State("EMIT"):
                 m.d.comb += out_phase.eq(1)
                 with m.If(emitted):
