@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 CONTROL = "control"
 """Cycles in which no part has work."""
@@ -46,11 +45,3 @@ def attribute(names: Sequence[str], counts: Mapping[int, int]) -> dict[str, int]
         first = (value & -value).bit_length() - 1
         cycles[names[first] if value else CONTROL] += count
     return cycles
-
-
-def total(counts: Iterable[Mapping[int, int]]) -> Counter[int]:
-    """Sum of several steps' counts."""
-    result: Counter[int] = Counter()
-    for item in counts:
-        result.update(item)
-    return result

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from flow import __version__, checks, ecp5
+from flow import __version__, activity, checks, ecp5
 from flow.config import ModelConfig, TargetConfig
 from flow.metrics import record
 
@@ -52,6 +52,7 @@ def collect(
         "step__cycles__first": cycles["first"],
         "step__cycles__average": cycles["average"],
         "step__cycles__longest": cycles["longest"],
+        **_shares(rtl.get("activity")),
         **{name: 1e6 * clock / cycles["average"] for name, clock in rate.items()},
         "memory__constant__bits": _bits(memories, "constant"),
         "memory__state__bits": _bits(memories, "state"),
@@ -76,6 +77,7 @@ def collect(
         "seeds": [{key: item[key] for key in ("seed", "fmax_mhz", "slack_ns")} for item in timings],
         "critical_path": chosen["path"],
         "cycles_by_position": cycles["by_position"],
+        "activity": rtl.get("activity") or {},
         "memories": memories,
         "planning": manifest.get("planning"),
         "verification": {"rtl": _comparison(rtl), "netlist": _comparison(netlist)},
@@ -83,6 +85,20 @@ def collect(
         "tools": _tools(cells, chosen, bitstream, rtl),
     }
     return {**result, "checks": [asdict(check) for check in checks.judge(result)]}
+
+
+def _shares(found: Mapping[str, Any] | None) -> dict[str, float]:
+    """Per cent of the average step's cycles."""
+    if not found:
+        return {}
+    average = found["average"]
+    total = sum(average.values())
+    names = {"lanes": "products", "control": activity.CONTROL}
+    return {
+        f"step__cycles__{name}": round(100 * average[part] / total, 2)
+        for name, part in names.items()
+        if part in average and total
+    }
 
 
 def _conditions(

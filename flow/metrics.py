@@ -49,6 +49,12 @@ METRICS: Mapping[str, Metric] = {
     "step__cycles__first": Metric("Cycles, first step", "cycles", "lower"),
     "step__cycles__average": Metric("Cycles, average step", "cycles", "lower"),
     "step__cycles__longest": Metric("Cycles, step at the longest context", "cycles", "lower"),
+    "step__cycles__lanes": Metric(
+        "Cycles of the average step in which the lanes multiply", "%", "higher"
+    ),
+    "step__cycles__control": Metric(
+        "Cycles of the average step in which no part has work", "%", "lower"
+    ),
     "step__rate__fmax": Metric("Steps at the highest clock", "1/s", "higher"),
     "step__rate__clock": Metric("Steps at the board's clock", "1/s", "higher"),
     "memory__constant__bits": Metric("Constant memory", "bits", "lower"),

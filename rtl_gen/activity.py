@@ -18,7 +18,9 @@ PARTS = (
 _NEEDS = {
     "products": {"matvec"},
     "results": {"matvec"},
-    **dict.fromkeys(("scores", "softmax", "values"), {"attention"}),
+    "scores": {"attention"},
+    "softmax": {"attention"},
+    "values": {"attention"},
     "tail": {"rotary", "lookup", "mul", "add"},
     "copy": {"copy", "fill", "input"},
 }

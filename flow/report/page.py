@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from flow import ecp5
+from flow import activity, ecp5
 from flow.metrics import METRICS
 from flow.report import svg
 
@@ -52,6 +52,7 @@ def render(metrics: Mapping[str, Any]) -> str:
             for name in ecp5.NAMES
         ],
         area=_area(metrics),
+        activity=_activity(metrics.get("activity") or {}),
         cycles=svg.line(cycles, "position", "cycles") if len(cycles) > 1 else "",
         seeds=svg.dots(seeds, values["clock__frequency"], "MHz") if len(seeds) > 1 else "",
         path=_path(metrics["critical_path"]),
@@ -79,6 +80,24 @@ def _headlines(values: Mapping[str, float]) -> list[tuple[str, str, str]]:
 def _units(metrics: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
     units = [(ecp5.unit_name(name), item) for name, item in metrics["units"].items()]
     return sorted(units, key=lambda item: (-item[1]["lut"], item[0]))
+
+
+def _activity(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Cycles of every part: column titles, and rows of numbers with their shares of the last."""
+    if not found:
+        return {}
+    columns = {f"position {key}": item for key, item in found["positions"].items()}
+    columns["average"] = found["average"]
+    rows = [
+        (activity.TITLES[part], [item[part] for item in columns.values()])
+        for part in found["average"]
+    ]
+    rows.append(("all", [sum(item.values()) for item in columns.values()]))
+    whole = rows[-1][1][-1] or 1
+    return {
+        "titles": list(columns),
+        "rows": [(title, [f"{n:,.0f}" for n in row], 100 * row[-1] / whole) for title, row in rows],
+    }
 
 
 def _area(metrics: Mapping[str, Any]) -> str:

@@ -34,7 +34,9 @@ def work(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def rtl(work) -> Path:
-    return simulate.build("rtl", work / "chip.v", work / "sim", work / "sim.log", kind="token")
+    return simulate.build(
+        "rtl", work / "chip.v", work / "sim", work / "sim.log", kind="token", activity=True
+    )
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +70,31 @@ def test_chip_equals_golden(chip) -> None:
     assert result.cycles["first"] == 34
     assert len(result.cycles["by_position"]) == toy.CONTEXT
     assert result.cycles["longest"] == result.cycles["by_position"][-1]
+
+
+def test_activity_tells_every_cycle_of_a_step(rtl, work) -> None:
+    with Chip(rtl, work, context=toy.CONTEXT) as chip:
+        assert all(not step.active for step in chip.generate([3], beta=0, seed=1, limit=2))
+        chip.activity(True)
+        first, *later = chip.generate([3, 4, 5], beta=700, seed=1, limit=5)
+        result = verify.compare_tokens(
+            toy.graph(), chip, prompts=PROMPTS, seeds=[1], tokens=20, fill=False
+        )
+    # 34 cycles of scanning, one in which the token is offered and taken.
+    assert [step.cycles for step in later] == [35] * 4
+    assert [step.active for step in later] == [{1: 34, 2: 1}] * 4
+    assert first.active == {0: 1, 1: 34}
+    sums, number = result.activity["average"]
+    assert sums == {1: 34 * number, 2: number}
+    assert list(result.activity["positions"]) == [
+        "1",
+        str(max(map(int, result.activity["positions"]))),
+    ]
+
+
+def test_activity_needs_the_output(work, netlist) -> None:
+    with Chip(netlist, work) as chip, pytest.raises(ToolError, match="built without activity"):
+        chip.activity(True)
 
 
 def test_identity_is_read(chip) -> None:

@@ -12,7 +12,7 @@ module chip (
     input [16:0] i__payload, input i__valid, output i__ready,
     output reg [16:0] o__payload, output reg o__valid, input o__ready,
     input start, input [31:0] seed, input [15:0] beta, input [15:0] limit,
-    output busy, output reg [31:0] cycles, output reg [15:0] position,
+    output busy, output reg [31:0] cycles, output reg [15:0] position, output [1:0] active,
     input [4:0] id_addr, output [7:0] id_data
 );
   localparam VOCABULARY = 32, CONTEXT = 24, BOS = 0, EOS = 1, SHIFT = 2;
@@ -53,6 +53,7 @@ module chip (
 
   assign i__ready = state == IDLE || state == PROMPT;
   assign busy = state != IDLE;
+  assign active = {state == EMIT, state == SCAN};
 
   always @(posedge clk) begin
     counter <= counter + 1;
