@@ -97,14 +97,16 @@ def serial(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
     """Bit- or digit-serial adder graph: the core, or with ``--streams`` the whole block."""
     digit = options.digit
     if options.streams:
-        block = SerialMatVec(weight, X, tries=options.tries, digit=digit, cells="ecp5")
+        block = SerialMatVec(
+            weight, X, tries=options.tries, digit=digit, cells="ecp5", stages=options.stages
+        )
         core, text, top = block.core, convert(block, "top", primitives=False), "top"
     else:
         graph = search(weight, options.tries, joined=digit == 1)
         cycles = period(accumulator(weight, X), X, digit)
         text, top = "", "core"
         if digit == 1:
-            core = serial_core(graph, cycles, top, relaxed=options.relaxed)
+            core = serial_core(graph, cycles, top, stages=options.stages)
         else:
             core = digit_core(graph, cycles, top, digit=digit, stack=options.stack, cells="ecp5")
     notes = {

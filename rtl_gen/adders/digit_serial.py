@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rtl_gen.adders.serial import INPUT_TIME, SerialCore
+from rtl_gen.adders.serial import SerialCore
 from rtl_gen.adders.serial_graph import Operand, SerialGraph, SerialNode, by_output
+from rtl_gen.adders.serial_text import INPUT_TIME
 
 STACK = 4
 """Nodes on one carry chain: the whole chain counts as one path for static timing."""

@@ -11,6 +11,14 @@ is right because with n = a + b + c and t = n + carry the next carry is t >> 1: 
 where n < 2 and so m = 0; it is 2 for t > 3, where n > 1 and so m = 1; and for t = 2, 3 it is 1,
 where q does not count. The flip-flop of s is called p.
 
+That is two LUTs between registers, m or y and then s'. In two stages it is one, with as many LUTs
+but six flip-flops instead of three. The first stage saves the carry: u = a ^ b ^ c and m. The
+second adds u and the m of the bit before, m1, with a carry r: y = u ^ m1 ^ r, r' = maj(u, m1, r).
+With d = u ^ m1, which is one LUT of a, b, c and the flip-flop of m, this is y = d ^ r and
+r' = r if d else m1, and because r is y ^ d, all of it is one LUT of flip-flops:
+
+    y' = d' ^ (~y if d else m1)
+
 A negative operand enters as its complement, and the carry begins with the number of negative
 operands. A shift is a delay; the bits it moves in are zeros that a synchronous reset puts into the
 delay's last flip-flop.
@@ -18,7 +26,7 @@ delay's last flip-flop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rtl_gen.adders.serial_graph import (
     Operand,
@@ -27,42 +35,7 @@ from rtl_gen.adders.serial_graph import (
     SerialOutput,
     by_output,
 )
-
-INPUT_TIME = 3
-"""Cycles from ``phase[0]`` to bit 0 at the inputs: a node may have to be told one cycle ahead, and
-what tells it is two registers behind the phase."""
-
-LOADS, COPIES = 16, 8
-"""Nodes that one copy of a control signal serves, and copies that one register feeds."""
-
-# Modules of their own, each one LUT. Mapping for speed (abc9) otherwise takes a second LUT to save
-# a level (402 LUT4 instead of about 340 for a 16x16 int4 matrix). And Yosys turns first values to
-# resets, of which a tile has wires for two only.
-_LUTS = """\
-(* keep_hierarchy *)
-module {name}_state(input p, input q, input m, input y, output s);
-  assign s = p ? ~(m ^ y) : m ^ q;
-endmodule
-
-(* keep_hierarchy *)
-module {name}_major #(parameter [0:0] FIRST = 0, parameter [2:0] NEGATIVE = 0)
-  (input a, input b, input c, input h, output m);
-  wire [2:0] x = {{c, b, a}} ^ NEGATIVE;
-  assign m = h ? FIRST : x[0] & x[1] | x[0] & x[2] | x[1] & x[2];
-endmodule
-
-(* keep_hierarchy *)
-module {name}_hold(input clk, input en, input coming, output reg o);
-  always @(posedge clk) if (en) o <= coming;
-endmodule
-
-(* keep_hierarchy *)
-module {name}_reset(input clk, input en, input en_next, input begun, input coming, output reg o);
-  // The phase stands still with the rest, so what comes next is what is there already.
-  always @(posedge clk) o <= en_next & (en ? coming : begun);
-endmodule
-
-"""
+from rtl_gen.adders.serial_text import INPUT_TIME, MODULES, Writer, window_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,50 +70,7 @@ class SerialCore:
     chains: int = 0
 
 
-@dataclass
-class _Writer:
-    """Collects declarations, the statements of registers, and the registers asked for so far."""
-
-    name: str
-    period: int
-    lines: list[str] = field(default_factory=list)
-    longest: dict[int, int] = field(default_factory=dict)
-    gates: dict[tuple[int, int, int], str] = field(default_factory=dict)
-    windows: dict[tuple[int, int, bool], int] = field(default_factory=dict)
-
-    def delayed(self, value: int, cycles: int) -> str:
-        self.longest[value] = max(self.longest.get(value, 0), cycles)
-        return f"v{value}_{cycles}" if cycles else f"v{value}"
-
-    def window(self, first: int, length: int, *, resets: bool) -> str:
-        """Name of a signal that is high from word time `first` on for `length` cycles.
-
-        One that resets flip-flops is also low while the pipeline stands still, because their
-        reset does not wait for their enable.
-        """
-        key = (first % self.period, length, resets)
-        before = self.windows.get(key, 0)
-        self.windows[key] = before + 1
-        return f"{'r' if resets else 'h'}{key[0]}_{length}_{before // LOADS}"
-
-    def gated(self, value: int, cycles: int, shift: int, time: int) -> str:
-        """`value` delayed, with zeros for the `shift` bits from word time `time` on."""
-        if not shift:
-            return self.delayed(value, cycles)
-        key = (value, cycles, shift)
-        if key not in self.gates:
-            name = self.gates[key] = f"g{value}_{cycles}_{shift}"
-            source = self.delayed(value, cycles - 1)
-            reset = self.window(time - 1, shift, resets=True)
-            self.lines += [
-                f"  reg {name};",
-                f"  always @(posedge clk) if ({reset}) {name} <= 1'b0; else if (en) {name} <="
-                f" {source};",
-            ]
-        return self.gates[key]
-
-
-def serial_core(graph: SerialGraph, period: int, name: str, *, relaxed: int = 0) -> SerialCore:
+def serial_core(graph: SerialGraph, period: int, name: str, *, stages: int = 2) -> SerialCore:
     """Schedule `graph` as early as possible and write it as Verilog.
 
     Parameters
@@ -150,6 +80,8 @@ def serial_core(graph: SerialGraph, period: int, name: str, *, relaxed: int = 0)
         Bits of a word: at least the width of every output, and of the inputs.
     name : str
         Name of the module.
+    stages : int
+        Of a sum of three: 1, or 2 for one LUT between registers.
 
     Returns
     -------
@@ -158,25 +90,22 @@ def serial_core(graph: SerialGraph, period: int, name: str, *, relaxed: int = 0)
     Raises
     ------
     ValueError
-        If an operand is shifted by `period` bits or more.
+        If an operand is shifted by `period` bits or more, or `stages` is neither 1 nor 2.
     """
+    if stages not in {1, 2}:
+        raise ValueError(f"a sum of three has 1 or 2 stages, not {stages}")
     operands = [operand for node in graph.nodes for operand in node.operands]
     if any(operand.shift >= period for operand in operands):
         raise ValueError(f"a shift leaves nothing of a word of {period} bits")
-    writer = _Writer(name, period)
+    writer = Writer(name, period)
     times = [INPUT_TIME] * graph.inputs
     graph = by_output(graph)
-    reads = [0] * (graph.inputs + len(graph.nodes))
-    for operand in (operand for node in graph.nodes for operand in node.operands):
-        reads[operand.value] += 1
     for value, node in enumerate(graph.nodes, graph.inputs):
         time = _start(node, times)
         if len(node.operands) == 3:
-            if max(reads[o.value] for o in node.operands) > relaxed:
-                _pipelined(writer, value, node, time, times)
-                time += 1
-            else:
-                _three(writer, value, node, time, times)
+            write = _three if stages == 1 else _three_in_two_stages
+            write(writer, value, node, time, times)
+            time += stages - 1
         else:
             _two(writer, value, node, time, times)
         times.append(time + 1)
@@ -217,7 +146,7 @@ def _start(node: SerialNode, times: list[int]) -> int:
     return max(_ready(o, times) for o in node.operands)
 
 
-def _two(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
+def _two(w: Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
     """Full adder whose carry is set to its first value in the cycle before it counts."""
     first = int(node.negatives > 0)
     if _folds(node) and node.operands[1].shift:
@@ -242,7 +171,7 @@ def _two(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) 
     ]
 
 
-def _three(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
+def _three(w: Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
     a, b, c = (_signed(w, operand, time, times) for operand in node.operands)
     reset = w.window(time - 1, 1, resets=True)
     hold = w.window(time - 1, 1, resets=False)
@@ -259,7 +188,9 @@ def _three(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]
     ]
 
 
-def _pipelined(w: _Writer, value: int, node: SerialNode, time: int, times: list[int]) -> None:
+def _three_in_two_stages(
+    w: Writer, value: int, node: SerialNode, time: int, times: list[int]
+) -> None:
     """Sum of three in two stages, one LUT between registers."""
     a, b, c = (_signed(w, operand, time, times) for operand in node.operands)
     hold = w.window(time - 1, 1, resets=False)
@@ -279,7 +210,7 @@ def _pipelined(w: _Writer, value: int, node: SerialNode, time: int, times: list[
     ]
 
 
-def _major(w: _Writer, value: int, operands: tuple[str, str, str], hold: str, first: int) -> str:
+def _major(w: Writer, value: int, operands: tuple[str, str, str], hold: str, first: int) -> str:
     """Instance of the majority; complements go into it, where they cost no LUT."""
     negative = sum(name.startswith("~") << k for k, name in enumerate(operands))
     plain = ", ".join(name.removeprefix("~") for name in operands)
@@ -287,20 +218,20 @@ def _major(w: _Writer, value: int, operands: tuple[str, str, str], hold: str, fi
     return f"  {w.name}_major {parameters} j{value}({plain}, {hold}, m{value});"
 
 
-def _signed(w: _Writer, operand: Operand, time: int, times: list[int]) -> str:
+def _signed(w: Writer, operand: Operand, time: int, times: list[int]) -> str:
     wait = time + operand.shift - times[operand.value]
     name = w.gated(operand.value, wait, operand.shift, time)
     return f"~{name}" if operand.negative else name
 
 
-def _module(graph: SerialGraph, w: _Writer, rows: list[str], latency: int) -> str:
+def _module(graph: SerialGraph, w: Writer, rows: list[str], latency: int) -> str:
     lines = [
         f"module {w.name}(input clk, input en, input en_next, input [{w.period - 1}:0] phase,",
         f"  input [{graph.inputs - 1}:0] x, output [{len(graph.outputs) - 1}:0] y);",
     ]
     lines += [f"  wire v{k} = x[{k}];" for k in range(graph.inputs)]
     for key, loads in sorted(w.windows.items()):
-        lines += _window(w, key, -(-loads // LOADS), latency % w.period)
+        lines += window_text(w, key, loads, latency % w.period)
     for value, longest in sorted(w.longest.items()):
         for cycles in range(1, longest + 1):
             source = f"v{value}_{cycles - 1}" if cycles > 1 else f"v{value}"
@@ -312,33 +243,4 @@ def _module(graph: SerialGraph, w: _Writer, rows: list[str], latency: int) -> st
     declarations = [line for line in w.lines if line.startswith("  reg")]
     statements = [line for line in w.lines if not line.startswith("  reg")]
     body = [*lines[:2], *declarations, *lines[2:], *statements, *rows, "endmodule", ""]
-    return _LUTS.format(name=w.name) + "\n".join(body)
-
-
-def _window(w: _Writer, key: tuple[int, int, bool], copies: int, stands: int) -> list[str]:
-    """Copies of one control signal; the pipeline stands still in phase `stands` only."""
-    first, length, resets = key
-    name = f"{'r' if resets else 'h'}{first}_{length}"
-
-    def phases(early: int) -> str:
-        return " | ".join(f"phase[{(first + k - early) % w.period}]" for k in range(length))
-
-    lines = [f"  wire {name}_{copy};" for copy in range(copies)]
-    if resets and (stands - first) % w.period < length:
-        return lines + [
-            f"  {w.name}_reset i{name}_{copy}(clk, en, en_next, {phases(0)}, {phases(1)},"
-            f" {name}_{copy});"
-            for copy in range(copies)
-        ]
-    if copies == 1:
-        return [*lines, f"  {w.name}_hold i{name}_0(clk, en, {phases(1)}, {name}_0);"]
-    for start in range(0, copies, COPIES):
-        lines += [
-            f"  wire {name}_{start}_early;",
-            f"  {w.name}_hold e{name}_{start}(clk, en, {phases(2)}, {name}_{start}_early);",
-        ]
-        lines += [
-            f"  {w.name}_hold i{name}_{copy}(clk, en, {name}_{start}_early, {name}_{copy});"
-            for copy in range(start, min(start + COPIES, copies))
-        ]
-    return lines
+    return MODULES.format(name=w.name) + "\n".join(body)

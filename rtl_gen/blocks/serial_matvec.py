@@ -38,6 +38,8 @@ class SerialMatVec(wiring.Component):
         Signed type of an element of the input.
     tries : int
         Adder graphs to choose the smallest from.
+    stages : int
+        Of a sum of three, as in `rtl_gen.adders.serial.serial_core`.
     digit : int
         Bits of every element a cycle; above 1 the nodes are carry chains.
     cells : {"portable", "ecp5"}
@@ -73,6 +75,7 @@ class SerialMatVec(wiring.Component):
         x: IntType,
         *,
         tries: int = 1,
+        stages: int = 2,
         digit: int = 1,
         cells: str = "portable",
         name: str = "serial_matvec_core",
@@ -87,7 +90,7 @@ class SerialMatVec(wiring.Component):
         self.period = period(self.acc, x, digit)
         graph = search(weight, tries, joined=digit == 1)
         if digit == 1:
-            self.core = serial_core(graph, self.period, name)
+            self.core = serial_core(graph, self.period, name, stages=stages)
         else:
             self.core = digit_core(graph, self.period, name, digit=digit, cells=cells)
         super().__init__(

@@ -12,6 +12,7 @@ from rtl_gen.adders import fuse, parallel_core, search, serial_core, share
 from rtl_gen.adders.serial_graph import Operand, SerialGraph, SerialNode, luts
 from rtl_gen.ir.types import IntType
 from tests.adders.matrices import MATRICES
+from tests.harness import seed
 
 
 def rows(graph: SerialGraph) -> NDArray[np.int64]:
@@ -50,6 +51,29 @@ def test_the_state_of_three_operands_is_the_carry() -> None:
         following = 1 - (m ^ y) if s else m ^ q
         assert y == total & 1
         assert (1 if following else 2 * m) == total >> 1
+
+
+def test_two_stages_add_three_operands_with_any_first_carry() -> None:
+    """All words of three bits, extended by their sign, from a state of the words before."""
+    bits, rng = 6, np.random.default_rng(seed())
+    for first in range(3):
+        for words in product(range(-4, 4), repeat=3):
+            y = int(rng.integers(0, 2))
+            # What the reset and the hold put in: d and its m1 of the second stage, m of the first.
+            d, m1, m = 0, int(first > 1), int(first > 0)
+            found = 0
+            for place in range(bits):
+                a, b, c = (word >> place & 1 for word in words)
+                coming = a ^ b ^ c ^ m
+                y = coming ^ ((1 - y) if d else m1)
+                d, m1, m = coming, m, int(a + b + c > 1)
+                found |= y << place
+            assert found == (sum(words) + first) % (1 << bits), (words, first)
+
+
+def test_stages_are_one_or_two() -> None:
+    with pytest.raises(ValueError, match="not 3"):
+        serial_core(fuse(share(np.array([[1, 1]]))), 9, "core", stages=3)
 
 
 def test_a_node_cannot_begin_with_a_carry_of_three() -> None:
