@@ -108,6 +108,8 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
         print(f"  comparing at least {least} outputs", file=sys.stderr)
         # The RTL has shown the longest steps; a netlist of the same cycles is slow to simulate.
         result = _compare(model, checkpoint, graph, chip, least, fill=design.engine == "rtl")
+        if watched:
+            chip.activity(False)
         adapted = _adapted(model, checkpoint, graph, chip, manifest, least // 4)
     files.write_json(
         metrics,
@@ -187,7 +189,7 @@ def _adapted(
             adapter=image,
         )  # fmt: skip
         name = "base" if image is None else image.name
-        numbers[name] = {"slot": slot, **_numbers(result)}
+        numbers[name] = {"slot": slot, **_numbers(result, [])}
         if result.mismatches:
             raise MismatchError(
                 f"with adapter {name} in slot {slot} the chip differs from the golden model:\n  "

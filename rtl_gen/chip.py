@@ -152,10 +152,10 @@ class Chip(wiring.Component):
 
     def roms(self) -> list[tuple[rom.Rom | rom.RomPair, int]]:
         """Every ROM of the chip and how many copies of it there are."""
-        found = [*_roms(self.sequencer), self.identity]
-        found += [] if self.adapter_port is None else _roms(self.adapter_port)
+        found = [*rom.inside(self.sequencer), self.identity]
+        found += [] if self.adapter_port is None else rom.inside(self.adapter_port)
         for unit in self.units.values():
-            found += _roms(unit)
+            found += rom.inside(unit)
         first = {part.name: part for part in reversed(found)}
         return [(part, sum(p.name == name for p in found)) for name, part in first.items()]
 
@@ -441,15 +441,3 @@ class Chip(wiring.Component):
 def _present(ports: dict[str, str], unit: Any) -> list[tuple[str, str]]:
     """Those configuration ports that a unit has."""
     return [] if unit is None else [(p, f) for p, f in ports.items() if p in unit.signature.members]
-
-
-def _roms(component: Any) -> list[rom.Rom | rom.RomPair]:
-    """ROMs among the parts of a component and of their parts."""
-    if isinstance(component, rom.Rom | rom.RomPair):
-        return [component]
-    found: list[rom.Rom | rom.RomPair] = []
-    for part in vars(component).values():
-        for item in part if isinstance(part, list) else [part]:
-            if isinstance(item, wiring.Component):
-                found += _roms(item)
-    return found

@@ -159,3 +159,15 @@ def readers(memories: Sequence[Rom | RomPair]) -> list[Any]:
     for memory in memories:
         ports += [memory.first, memory.second] if isinstance(memory, RomPair) else [memory]
     return ports
+
+
+def inside(component: Any) -> list[Rom | RomPair]:
+    """ROMs among the parts of a component and of their parts."""
+    if isinstance(component, Rom | RomPair):
+        return [component]
+    found: list[Rom | RomPair] = []
+    for part in vars(component).values():
+        for item in part if isinstance(part, list) else [part]:
+            if isinstance(item, wiring.Component):
+                found += inside(item)
+    return found
