@@ -32,7 +32,7 @@ _SOURCES = {
     "rtl": ("rtl_gen", "flow/planning.py"),
     "verify": (
         "flow/compare.py", "flow/verify.py", "flow/simulate.py", "flow/activity.py",
-        "flow/testbench", "flow/text.py",
+        "flow/testbench", "flow/text.py", "flow/adapters.py", "flow/adapter_driver.py",
         "flow/evidence/carry.py", "flow/evidence/coverage.py", "flow/evidence/structure.py",
     ),
     "evidence": ("flow/evidence", "flow/checks.py"),

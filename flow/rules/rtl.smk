@@ -11,7 +11,7 @@ rule generate_rtl:
     conda:
         "../envs/intaglio.yaml"
     params:
-        settings=of_model("settings", "plan"),
+        settings=of_model("settings", "plan", "adapters"),
         # The plan depends on what the targets hold; one chip serves all targets of a model.
         devices=of_model("devices"),
         targets=of_model("target_names"),

@@ -16,7 +16,7 @@ rule verify_rtl:
     resources:
         checkpoint=of_model("checkpoint"),
     params:
-        settings=of_model("settings", "tokenizer", "data", "verify"),
+        settings=of_model("settings", "tokenizer", "data", "adapters", "verify"),
         data=of_model("data"),
         sources=intaglio.sources("verify"),
         tools=intaglio.versions("verilator"),
@@ -43,7 +43,7 @@ rule verify_netlist:
     resources:
         checkpoint=of_model("checkpoint"),
     params:
-        settings=of_model("settings", "tokenizer", "data", "verify"),
+        settings=of_model("settings", "tokenizer", "data", "adapters", "verify"),
         data=of_model("data"),
         sources=intaglio.sources("verify"),
         tools=intaglio.versions("verilator"),
