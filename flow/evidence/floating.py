@@ -46,7 +46,7 @@ class Found:
     findings : tuple of str
     numbers : mapping
     operators : list of mapping
-        ``node``, ``operator``, relative ``error``, and whether a factor per channel was ``fitted``.
+        ``node``, ``operator``, relative ``error``.
     """
 
     findings: tuple[str, ...]
@@ -108,10 +108,8 @@ def compare(
 
     Notes
     -----
-    The error is ``|x - y| / |y|`` over all steps and elements, y the float value. Lowering may give
-    the channels of an edge factors that its neighbours absorb, and the graph does not keep them: if
-    they are there, the best factor of each channel is fitted first, and the entry says so. A wrong
-    factor cannot hide: the next node without factors shows it.
+    The error is ``|x - y| / |y|`` over all steps and elements, y the float value and x the integer
+    times its recorded scale and channel factors.
     """
     found = []
     for node in graph.nodes:
@@ -120,18 +118,11 @@ def compare(
         wanted = floats[node.name].reshape(len(floats[node.name]), -1)
         if not node.value.type.signed:
             wanted = np.maximum(wanted, 0)  # saturation at 0 is the ReLU behind it
-        x = integers[node.name].reshape(wanted.shape) * node.value.scale
-        error, fitted = _relative(x, wanted), False
-        if error > 0.1:
-            power = (x * x).sum(axis=0)
-            factor = (x * wanted).sum(axis=0) / np.where(power > 0, power, 1)
-            better = _relative(x * factor, wanted)
-            if better < 0.5 * error:
-                error, fitted = better, True
+        step = node.value.scale * (np.array(node.value.channel) if node.value.channel else 1.0)
+        error = _relative(integers[node.name].reshape(wanted.shape) * step, wanted)
         found.append(
-            {"node": node.name, "operator": type(node.op).__name__, "error": round(error, 5),
-             "fitted": fitted}
-        )  # fmt: skip
+            {"node": node.name, "operator": type(node.op).__name__, "error": round(error, 5)}
+        )
     return found
 
 

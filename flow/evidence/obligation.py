@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from flow import checks, config, files
@@ -12,6 +13,7 @@ from flow.evidence import (
     floating,
     memories,
     memory_class,
+    origin,
     provenance,
     ranges,
     routing,
@@ -21,6 +23,7 @@ from flow.evidence.ledger import Obligation, Outcome
 from flow.evidence.plant import Chip
 from flow.evidence.trellis import Config
 from flow.tools import base, ecppack, yosys
+from rtl_gen.checkpoint import open_checkpoint
 
 PROVENANCE = (
     "every word is read back and decoded with a reader that shares no code with the generator; "
@@ -102,6 +105,16 @@ def _provenance_bitstream(case: Case, folder: Path) -> Outcome:
     return Outcome(tuple(findings), {**outcome.numbers, "bytes": len(packed)}, outcome.tools)
 
 
+def _provenance_checkpoint(case: Case, folder: Path) -> Outcome:
+    assert case.checkpoint is not None  # its digest is an input
+    items = origin.restored(case.graph, open_checkpoint(case.checkpoint))
+    findings, numbers = origin.judged(items)
+    if case.graph.origin.get("checkpoint") != case.digest("checkpoint"):
+        findings.append("the graph was made from a checkpoint of another digest")
+    files.write_json(folder / "tensors.json", [asdict(item) for item in items])
+    return Outcome(tuple(findings), numbers)
+
+
 def _memories_rtl(case: Case, folder: Path) -> Outcome:
     hierarchical, flat = elaborated(case, folder)
     findings, numbers = memory_class.of_rtl(hierarchical, flat, case.manifest)
@@ -176,6 +189,12 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         "before it included; a stored "
         "reference of another implementation where the model has one",
         "model", ("graph", "checkpoint"), False, _float,
+    ),
+    Obligation(
+        "provenance.checkpoint", "the graph's weights are those of the checkpoint",
+        "integers times the scales that the graph records, against the stored tensors, row by row; "
+        "the digest of the checkpoint", "constants", ("graph", "checkpoint"), False,
+        _provenance_checkpoint,
     ),
     Obligation(
         "ranges.rtl", "no accumulator can overflow with these constants",

@@ -202,7 +202,7 @@ IntegerOp = (
 class Value:
     """Type of an edge. `scale` is the real value of one step, which no arithmetic reads.
 
-    `channel` has factors on it per element (empty: all 1), kept where an adapter is packed for it.
+    `channel` has factors on it per element (empty: all 1), which the constants around it absorb.
     """
 
     type: IntType

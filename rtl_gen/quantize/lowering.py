@@ -61,13 +61,9 @@ class Lowering:
         )
 
     def value(self, name: str, shape: tuple[int, ...], edge: Edge | None = None) -> ir.Value:
-        """Type and scale of a value; its channel factors where an adapter region needs them."""
+        """Type, scale and channel factors of a value."""
         edge = edge or self.edges[name]
-        packed = any(
-            isinstance(node.op, real.LowRank) and name in (node.name, *node.inputs)
-            for node in self.network.model.nodes
-        )
-        if edge.channel is None or not packed:
+        if edge.channel is None:
             return ir.Value(edge.type, shape, edge.scale)
         return ir.Value(edge.type, shape, edge.scale, tuple(edge.channel.reshape(-1).tolist()))
 

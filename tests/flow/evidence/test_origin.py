@@ -1,0 +1,82 @@
+"""The graph's integers, through the scales it records, are the checkpoint's weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flow.evidence import origin
+from rtl_gen.checkpoint import Checkpoint, import_model, open_checkpoint
+from rtl_gen.ir.integer import Constant, IntegerGraph
+from rtl_gen.quantize import Examples, Recipe, quantize
+from rtl_gen.reference import load_weights
+from tests.harness import seed
+
+NAMES = Path(__file__).parents[3] / "models/names"
+
+
+def _graph(solver: str) -> tuple[IntegerGraph, Checkpoint]:
+    checkpoint = open_checkpoint(NAMES)
+    network = import_model(checkpoint)
+    tokens = np.random.default_rng(seed()).integers(0, network.vocabulary, (16, 24))
+    weights = load_weights(network, checkpoint)
+    recipe = Recipe(solver=solver)  # type: ignore[arg-type]
+    return quantize(network, weights, recipe, Examples(tokens), {}), checkpoint
+
+
+@pytest.fixture(scope="module")
+def nearest() -> tuple[IntegerGraph, Checkpoint]:
+    return _graph("nearest")
+
+
+def test_nearest_integers_are_near(nearest: tuple[IntegerGraph, Checkpoint]) -> None:
+    """Half a step, and a little where a row's scale clips its largest weight."""
+    items = origin.restored(*nearest)
+    assert len(items) == 16
+    assert max(item.steps for item in items) < 0.75
+    assert origin.judged(items)[0] == []
+
+
+def test_a_solver_moves_whole_steps_and_stays_near() -> None:
+    items = origin.restored(*_graph("gptq"))
+    assert origin.judged(items)[0] == []
+    assert max(item.error for item in items) < 0.1
+
+
+def _changed(graph: IntegerGraph, name: str, data: np.ndarray) -> IntegerGraph:
+    constant = Constant(graph.constants[name].type, data)
+    return replace(graph, constants={**graph.constants, name: constant})
+
+
+def test_exchanged_rows_are_named(nearest: tuple[IntegerGraph, Checkpoint]) -> None:
+    graph, checkpoint = nearest
+    name = "layers.1.mlp.up.weight"
+    data = graph.constants[name].data.copy()
+    data[[3, 9]] = data[[9, 3]]
+    findings, _ = origin.judged(origin.restored(_changed(graph, name, data), checkpoint))
+    assert len(findings) == 1
+    assert findings[0].startswith(f"{name}, row ")
+
+
+def test_another_tensor_is_named(nearest: tuple[IntegerGraph, Checkpoint]) -> None:
+    graph, checkpoint = nearest
+    name, other = "layers.0.attention.k.weight", "layers.0.attention.v.weight"
+    changed = _changed(graph, name, graph.constants[other].data)
+    findings, _ = origin.judged(origin.restored(changed, checkpoint))
+    assert findings == [line for line in findings if line.startswith(f"{name} is not")]
+    assert findings
+
+
+def test_a_wrong_scale_is_noticed(nearest: tuple[IntegerGraph, Checkpoint]) -> None:
+    graph, checkpoint = nearest
+    nodes = tuple(
+        replace(node, value=replace(node.value, scale=4 * node.value.scale))
+        if node.name == "layers.0.mlp.gate"
+        else node
+        for node in graph.nodes
+    )
+    findings, _ = origin.judged(origin.restored(replace(graph, nodes=nodes), checkpoint))
+    assert any(line.startswith("layers.0.mlp.gate.weight is not") for line in findings)
