@@ -36,6 +36,15 @@ class Project:
         assert (done.returncode == 0) == ok, done.stdout
         return done.stdout
 
+    def intaglio(self, *args: str, ok: bool = True) -> str:
+        """Run the command line there and give all it says."""
+        done = subprocess.run(
+            [sys.executable, "-m", "flow", *args], cwd=self.root, env=self.environment(), text=True,
+            check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900,
+        )  # fmt: skip
+        assert (done.returncode == 0) == ok, done.stdout
+        return done.stdout
+
     def command(self, *args: str) -> list[str]:
         """Command line of Snakemake."""
         return [sys.executable, "-m", "snakemake", "-c2", *args]

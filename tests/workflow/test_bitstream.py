@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import Project, create
+from tests.workflow.project import Project, checkpoint, create
 
 CHIP = "results/tiny/ulx3s_25f"
 
@@ -47,6 +47,55 @@ def test_all_results_stand_below_their_model(built: tuple[Project, str]) -> None
     logs = {p.relative_to(project.file("logs")).as_posix()
             for p in project.file("logs").rglob("*.log")}  # fmt: skip
     assert {"tiny/quantize.log", "tiny/ulx3s_25f/place.seed1.log"} <= logs
+
+
+@pytest.mark.slow
+def test_the_chip_is_signed_off(built: tuple[Project, str]) -> None:
+    """Every obligation has a record; a spoilt artefact is refused."""
+    project, _ = built
+    evidence = json.loads(project.file(f"{CHIP}/evidence.json").read_text())
+    verdicts = {item["obligation"]: item["verdict"] for item in evidence["obligations"]}
+    assert len(verdicts) >= 14
+    assert set(verdicts.values()) == {"holds"}
+    said = project.intaglio("signoff", CHIP)
+    assert said.count("  holds ") == len(verdicts)
+    image = project.file("results/tiny/rtl/rom/matvec_weight.hex")
+    text = image.read_text()
+    image.write_text(text.replace("0", "1", 1))
+    try:
+        said = project.intaglio("signoff", CHIP, ok=False)
+    finally:
+        image.write_text(text)
+    assert "provenance.rtl stale" in said
+
+
+@pytest.mark.slow
+def test_faults_at_every_level_are_caught(built: tuple[Project, str]) -> None:
+    project, _ = built
+    said = project.intaglio("mutate", CHIP, "--number", "50", "--packed", "1")
+    assert "50 of 50 faults caught" in said
+    for name in ("provenance.rtl", "provenance.netlist", "provenance.routed",
+                 "provenance.bitstream", "memories.rtl", "memories.netlist"):  # fmt: skip
+        assert name in said
+
+
+@pytest.mark.slow
+def test_new_weights_carry_the_comparisons_over(built: tuple[Project, str]) -> None:
+    """The same architecture with another checkpoint: constants are proved, tests carried."""
+    project, _ = built
+    checkpoint(project.file("models/tiny"), 2)
+    project.snakemake("results/tiny/evidence/equal.rtl.json",
+                      "results/tiny/evidence/provenance.rtl.json")  # fmt: skip
+    folder = project.file("results/tiny/evidence")
+    carried = json.loads((folder / "equal.rtl.json").read_text())
+    assert carried["verdict"] == "carried"
+    assert "constants changed only" in carried["carried"]["condition"]
+    proved = json.loads((folder / "provenance.rtl.json").read_text())
+    assert proved["verdict"] == "holds"
+    said = project.intaglio("signoff", CHIP, ok=False)
+    assert "provenance.rtl stale" in said  # the ledger of the chip is still the old one
+    checkpoint(project.file("models/tiny"), 1)
+    project.snakemake()
 
 
 @pytest.mark.slow
