@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from amaranth import Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
@@ -62,9 +62,9 @@ class ConstMatVec(wiring.Component):
 
     The input vector arrives once per group of `lanes` rows, one beat per cycle. While a group is
     multiplied, the accumulators of the one before leave through the requantizers, one beat per
-    cycle, so a group takes ``max(n_in, lanes) / elements`` cycles with no bubble between groups,
-    nor between matrices: a product may start while the one before drains, and may drain in pieces
-    that are requantized differently.
+    cycle, so a group takes ``max(n_in, lanes + elements) / elements`` cycles, 8 at least, with no
+    bubble between groups, nor between matrices: a product may start while the one before drains,
+    and may drain in pieces that are requantized differently.
 
     Latency 13 cycles after a group's last beat, 14 if a beat has several elements; throughput
     ``lanes * elements`` products per cycle.
@@ -158,14 +158,21 @@ class ConstMatVec(wiring.Component):
         m.submodules.weights = self.weights
         m.submodules.row_constants = self.row_constants
 
-        # `en` stops every lane while a finished group waits for the drain.
-        done = Signal()
-        drain_free = Signal()
-        en = ~done | drain_free
+        # Lanes never stall, so that no signal has to reach all of them at once. Instead a group
+        # starts only if there is room for its results: one group may wait in the accumulators, one
+        # behind them.
+        on = Const(1)
+        outstanding = Signal(2)
         column = Signal.like(self.last_column)
         accepted = Signal()
         last = column == self.last_column
-        m.d.comb += [self.i.ready.eq(en), accepted.eq(self.i.valid & en), self.weights.en.eq(en)]
+        begins = accepted & (column == 0)
+        leaves = Signal()
+        m.d.comb += [
+            self.i.ready.eq((column != 0) | ~outstanding[1]),
+            accepted.eq(self.i.valid & self.i.ready),
+        ]
+        m.d.sync += outstanding.eq(outstanding + begins - leaves)
         beats = self.lanes // self.elements
         rows_left = Signal.like(self.group_rows)
         rows_here = Signal(range(beats + 1))
@@ -181,29 +188,27 @@ class ConstMatVec(wiring.Component):
 
         # Products; those of one beat are summed in a stage of their own.
         latency = rom.LATENCY + 1 + (self.elements > 1)
-        valid = delay(m, en, accepted, latency, reset=True)
-        first = delay(m, en, column == 0, latency)
-        final = delay(m, en, last, latency)
-        finished = register(m, en, delay(m, en, rows_here, latency))
+        valid = delay(m, on, accepted, latency, reset=True)
+        first = delay(m, on, column == 0, latency)
+        done = delay(m, on, accepted & last, latency + 1, reset=True)
+        finished = delay(m, on, rows_here, latency + 1)
         xs = [
-            delay(m, en, x[: self.x_width].as_signed(), rom.LATENCY)
+            delay(m, on, x[: self.x_width].as_signed(), rom.LATENCY)
             for x in split(self.i.payload, self.elements)
         ]
-        weights = self._weights(m, en, accepted)
+        weights = self._weights(m, on, accepted)
         accumulators = [
             Signal(signed(self.acc_width), name=f"acc{j}", reset_less=True)
             for j in range(self.lanes)
         ]
-        products = self._products(m, en, xs, weights)
+        products = self._products(m, on, xs, weights)
         for j, acc in enumerate(accumulators):
             row = products[j]
-            term = row[0] if len(row) == 1 else register(m, en, tree(row))
-            with m.If(en & valid):
+            term = row[0] if len(row) == 1 else register(m, on, tree(row))
+            with m.If(valid):
                 m.d.sync += acc.eq(Mux(first, 0, acc) + term)
-        with m.If(en):
-            m.d.sync += done.eq(valid & final)
 
-        rows, rows_valid = self._drain(m, done, finished, drain_free, accumulators)
+        rows, rows_valid = self._drain(m, done, finished, leaves, accumulators)
         self._requantize(m, rows, rows_valid)
         return m
 
@@ -255,21 +260,33 @@ class ConstMatVec(wiring.Component):
         return chosen
 
     def _drain(
-        self, m: Module, done: Signal, finished: Signal, drain_free: Signal,
+        self, m: Module, done: Value, finished: Value, leaves: Signal,
         accumulators: Sequence[Signal],
     ) -> tuple[list[Signal], Signal]:  # fmt: skip
-        """Shift register of finished accumulators; returns its first beat, and that it is valid."""
-        queue = [
-            Signal(signed(self.acc_width), name=f"drain{j}", reset_less=True)
-            for j in range(self.lanes)
-        ]
-        filled = Signal.like(finished)
+        """Finished groups, then the beats of the oldest; returns its first beat, and its valid."""
+        beats = range(self.lanes // self.elements + 1)
+        waiting, held = Signal(), Signal()
+        waiting_rows, held_rows = Signal(beats), Signal(beats)
+        hold, queue = (
+            [Signal(signed(self.acc_width), name=f"{name}{j}", reset_less=True)
+             for j in range(self.lanes)]
+            for name in ("hold", "drain")
+        )  # fmt: skip
+        with m.If(done):
+            m.d.sync += waiting_rows.eq(finished)
+        m.d.sync += waiting.eq((done | waiting) & held)
+        with m.If((done | waiting) & ~held):
+            m.d.sync += [held.eq(1), held_rows.eq(Mux(done, finished, waiting_rows))]
+            m.d.sync += [h.eq(a) for h, a in zip(hold, accumulators, strict=True)]
+        with m.Elif(leaves):
+            m.d.sync += held.eq(0)
+        filled = Signal(beats)
         wanted = Signal.like(self.rows)
         valid, take = Signal(), Signal()
         m.d.comb += [
             valid.eq((filled != 0) & (wanted != 0)),
             take.eq(valid & self.row_constants.en),
-            drain_free.eq((filled == 0) | (take & (filled == 1))),
+            leaves.eq(held & (filled == 0)),
         ]
         with m.If(self.drain):
             m.d.sync += [wanted.eq(self.rows), self.row_constants.addr.eq(self.row_base)]
@@ -283,9 +300,9 @@ class ConstMatVec(wiring.Component):
                 m.d.sync += address.eq(self.row_base + self.memory.row_base)
             with m.Elif(take):
                 m.d.sync += address.eq(address + 1)
-        with m.If(done & drain_free):
-            m.d.sync += filled.eq(finished)
-            m.d.sync += [q.eq(a) for q, a in zip(queue, accumulators, strict=True)]
+        with m.If(leaves):
+            m.d.sync += filled.eq(held_rows)
+            m.d.sync += [q.eq(h) for q, h in zip(queue, hold, strict=True)]
         with m.Elif(take):
             m.d.sync += filled.eq(filled - 1)
             m.d.sync += [q.eq(n) for q, n in zip(queue, queue[self.elements :], strict=False)]
