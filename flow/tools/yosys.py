@@ -38,10 +38,13 @@ opt_clean
 write_json flat.json
 """
 
+PAIR_SUM = Path(__file__).parent / "ecp5_pair_sum.v"
+
 CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
 
 _CHIP = """\
-read_verilog -sv {defines}chip.v
+read_verilog -sv -DPAIR_SUM ecp5_pair_sum.v
+read_verilog -sv -DPAIR_SUM {defines}chip.v
 synth_ecp5 -noflatten -noiopad -top chip
 setattr -unset src *
 setattr -mod -unset src *
@@ -142,7 +145,8 @@ def synthesize_chip(chip: Path, rom: Path, defines: Mapping[str, int] | None = N
     defines : mapping of str to int, optional
         Verilog macros.
     """
-    inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
+    inputs = {"chip.v": chip, "ecp5_pair_sum.v": PAIR_SUM}
+    inputs |= {"rom": rom} if rom.is_dir() else {}
     return _job(_CHIP.format(defines=_macros(defines)), inputs, CHIP_OUTPUTS)
 
 

@@ -2,7 +2,9 @@
 
 Lanes are many: for a device with few DSP blocks, synthesis defines ``LUT_PRODUCTS`` as a number of
 bits, and products with an operand of at most so many become a tree of adders on carry chains:
-136 LUT4 for 8 × 8 bits, where the `booth` pass of Yosys 0.70 takes 186.
+136 LUT4 for 8 × 8 bits, where the `booth` pass of Yosys 0.70 takes 186. The module ``pair_sum`` is
+a target's to replace (macro ``PAIR_SUM``): carry cells with four inputs take a bit of both rows
+and of the digit at once.
 """
 
 from __future__ import annotations
@@ -20,10 +22,9 @@ module rows #(parameter A = 8, parameter B = 8, parameter SIGNED = 0)
       wire signed [A:0] wide = a;
       assign p = !b ? 0 : SIGNED ? -wide : wide;
     end else if (B == 2) begin : pair
-      wire signed [A:0] low = b[0] ? a : 0;
-      wire signed [A:0] high = b[1] ? a : 0;
-      wire signed [A:0] sum = SIGNED ? (low >>> 1) - high : (low >>> 1) + high;
-      assign p = {sum, low[0]};
+      wire [A:0] sum;
+      pair_sum #(.A(A), .SIGNED(SIGNED)) pair_sum (.a(a), .b(b), .sum(sum));
+      assign p = {sum, a[0] & b[0]};
     end else begin : node
       wire signed [A+LOW-1:0] low;
       wire signed [A+B-LOW-1:0] high;
@@ -35,6 +36,16 @@ module rows #(parameter A = 8, parameter B = 8, parameter SIGNED = 0)
     end
   endgenerate
 endmodule
+
+`ifndef PAIR_SUM
+// (a * b) >> 1 for two bits of b, the upper one negative if SIGNED. A target may bring its own.
+module pair_sum #(parameter A = 8, parameter SIGNED = 0)
+  (input signed [A-1:0] a, input [1:0] b, output [A:0] sum);
+  wire signed [A:0] low = b[0] ? a : 0;
+  wire signed [A:0] high = b[1] ? a : 0;
+  assign sum = SIGNED ? (low >>> 1) - high : (low >>> 1) + high;
+endmodule
+`endif
 `endif
 
 module product #(parameter A = 8, parameter B = 8)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from cocotb.triggers import Timer
 
+from flow.simulate import CELLS
+from flow.tools import yosys
 from rtl_gen.fabric import product
 from tests.harness import parameters, run_cocotb, seed
 
@@ -21,10 +23,13 @@ endmodule
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize("defines", ["", "`define LUT_PRODUCTS\n"], ids=["dsp", "lut"])
-@pytest.mark.parametrize(("a", "b"), [(8, 8), (17, 8), (8, 5), (9, 2), (4, 3)])
-def test_product_is_exact(a: int, b: int, defines: str, tmp_path: Path) -> None:
-    text = defines + product.VERILOG + WRAPPER.format(a=a, b=b)
+@pytest.mark.parametrize("kind", ["dsp", "lut", "ecp5"])
+@pytest.mark.parametrize(("a", "b"), [(8, 8), (17, 8), (8, 5), (9, 2), (4, 3), (12, 4)])
+def test_product_is_exact(a: int, b: int, kind: str, tmp_path: Path) -> None:
+    defines = {"dsp": "", "lut": "`define LUT_PRODUCTS 8\n"}
+    defines["ecp5"] = defines["lut"] + "`define PAIR_SUM\n"
+    cells = CELLS.read_text() + yosys.PAIR_SUM.read_text() if kind == "ecp5" else ""
+    text = defines[kind] + product.VERILOG + WRAPPER.format(a=a, b=b) + cells
     run_cocotb(text, module=__name__, build_dir=tmp_path, parameters={"a": a, "b": b})
 
 
