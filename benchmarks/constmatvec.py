@@ -37,6 +37,8 @@ def chosen(options: argparse.Namespace) -> NDArray[np.int64]:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Generate, synthesize, place and route one case."""
+    if options.style == "macro" and options.seeds:
+        raise SystemExit("--style macro has black boxes, which no FPGA can place: --seeds 0")
     weight = chosen(options)
     start = time.process_time()
     design = STYLES[options.style](weight, options)
@@ -88,7 +90,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "weights": options.weights,
         "source": Path(options.tensor).name if options.tensor else "normal numbers",
         "style": options.style,
-        "boundary": "streams" if options.streams or options.style == "rom" else "core",
+        "boundary": "streams" if options.streams or options.style in {"rom", "macro"} else "core",
         "draw": options.draw,
         "nonzero": round(float((weight != 0).mean()), 4),
         "lut": total.lut,

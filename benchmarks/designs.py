@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl_gen import rom_macro
 from rtl_gen.adders import accumulator, digit_core, parallel_core, search, serial_core, share
 from rtl_gen.adders.graph import matrix
 from rtl_gen.blocks import const_matvec
 from rtl_gen.blocks.parallel_matvec import ParallelMatVec
 from rtl_gen.blocks.serial_matvec import SerialMatVec, period
-from rtl_gen.fabric import rom
+from rtl_gen.fabric import product, rom
 from rtl_gen.ir.types import IntType
 from rtl_gen.verilog import convert
 
@@ -180,7 +181,7 @@ def da4ml(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
 
 
 def rom_lanes(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
-    """The chip's ROM-fed lanes, requantizer included."""
+    """The chip's ROM-fed lanes, requantizer included; with ``--style macro`` around black boxes."""
     rows, columns = weight.shape
     lanes = min(rows, options.lanes)
     bits = IntType.holding(int(weight.min()), int(weight.max())).width
@@ -196,6 +197,12 @@ def rom_lanes(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
         "matvec_row.hex": rom.image(row_words, const_matvec.MULTIPLIER_BITS + 8),
     }
     cycles = -(-rows // lanes) * max(columns, lanes)
+    if options.style == "macro":
+        boxes = rom_macro.macros([block.weights, block.row_constants])
+        text = convert(block, "top", primitives=False) + rom_macro.wrapper(boxes) + product.VERILOG
+        text += "".join(map(rom_macro.black_box, boxes))
+        notes = {"lanes": lanes, "macro_bits": sum(box.words * box.width for box in boxes)}
+        return Design("top", text, cycles, cycles + 13, notes=notes)
     return Design("top", convert(block, "top"), cycles, cycles + 13, files, {"lanes": lanes})
 
 
@@ -223,6 +230,7 @@ STYLES: dict[str, Callable[[NDArray[np.int64], argparse.Namespace], Design]] = {
     "serial": serial,
     "parallel": parallel,
     "rom": rom_lanes,
+    "macro": rom_lanes,
     "yosys": plain,
     "da4ml": da4ml,
 }

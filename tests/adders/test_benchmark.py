@@ -15,7 +15,15 @@ from benchmarks.designs import STYLES, weights
 @pytest.mark.parametrize("streams", [False, True])
 def test_every_style_gives_its_top_module(style: str, streams: bool) -> None:
     options = Namespace(
-        streams=streams, tries=1, levels=2, digit=1, stack=4, stages=2, lanes=64, packed=False
+        style=style,
+        streams=streams,
+        tries=1,
+        levels=2,
+        digit=1,
+        stack=4,
+        stages=2,
+        lanes=64,
+        packed=False,
     )
     if style == "da4ml":
         pytest.importorskip("da4ml", reason="needs da4ml: pip install -e '.[benchmark]'")

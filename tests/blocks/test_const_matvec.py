@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from rtl_gen import rom_macro
 from rtl_gen.blocks.const_matvec import ConstMatVec, row_words, weight_words
-from rtl_gen.fabric import rom
+from rtl_gen.fabric import product, rom
 from rtl_gen.golden.const_matvec import const_matvec
 from rtl_gen.ir.types import IntType
+from rtl_gen.verilog import convert
 from tests.blocks.drive import Bench, numbers, paced
 from tests.harness import parameters, run_cocotb, seed
 
@@ -137,6 +139,33 @@ def test_block_equals_golden(
             "rom/matvec_row.hex": rom.image(rows, elements * (16 + BIAS.width)),
         },
     )
+
+
+@pytest.mark.cocotb
+def test_block_around_macros_equals_golden(tmp_path: Path) -> None:
+    shapes, bits = [[7, 6], [2, 4]], 4
+    stored = matrices(shapes, bits)
+    weights = [w for m in stored for w in weight_words(m.weight, 4, bits)]
+    rows = [w for m in stored for w in row_words(m.bias, m.multiplier, BIAS.width)]
+    block = ConstMatVec(
+        lanes=4, x_width=8, weight_width=bits, acc_width=accumulator(stored, IntType(8)).width,
+        bias_width=BIAS.width, width=16, weight_depth=len(weights), row_depth=len(rows),
+        max_columns=6, max_rows=7, max_piece=7,
+    )  # fmt: skip
+    macros = rom_macro.macros([block.weights, block.row_constants])
+    text = convert(block, "dut", primitives=False) + product.VERILOG + rom_macro.wrapper(macros)
+    run_cocotb(
+        text + "".join(map(rom_macro.behaviour, macros)),
+        module=__name__,
+        build_dir=tmp_path,
+        parameters={
+            "lanes": 4, "shapes": shapes, "x_width": 8, "weight_width": bits, "elements": 1,
+        },
+        files={
+            "rom/matvec_weight.hex": rom.image(weights, 4 * bits),
+            "rom/matvec_row.hex": rom.image(rows, 16 + BIAS.width),
+        },
+    )  # fmt: skip
 
 
 @cocotb.test()
