@@ -169,15 +169,21 @@ def da4ml(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
         )
         model.write()
         source = Path(folder) / "src"
-        texts = [
+        models = [
             path.read_text()
-            for path in sorted(source.glob("static/*.v")) + sorted(source.glob("model*.v"))
+            for path in sorted(source.glob("model*.v"))
             if path.name != "model_wrapper.v"
         ]
+        # Of its library only what the matrix uses: its table wants a file that is not there.
+        library = [
+            path.read_text()
+            for path in sorted(source.glob("static/*.v"))
+            if any(path.stem + " " in text for text in models)
+        ]
     notes = {"adder_bits": float(graph.cost), "levels": options.levels, "solve_s": solve_s}
-    top = next(text for text in texts if "module model (" in text)
+    top = next(text for text in models if "module model (" in text)
     stages = top.count("_inp <= ")
-    return Design("model", "\n".join(texts), 1, stages + 1, notes=notes)
+    return Design("model", "\n".join(library + models), 1, stages + 1, notes=notes)
 
 
 def rom_lanes(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
