@@ -25,6 +25,7 @@ from rtl_gen.ir.model import (
     Mul,
     Norm,
     Rotary,
+    TensorRef,
 )
 
 
@@ -245,6 +246,12 @@ def check_tied(draft: Draft, checkpoint: Checkpoint, embedding: str, size: tuple
             f"{checkpoint.path}: tensor 'lm_head.weight' differs from {embedding!r}, but "
             "config.json says tie_word_embeddings; set it to false or remove the tensor"
         )
+
+
+def own_table(draft: Draft, module: str, shared: TensorRef, size: tuple[int, int]) -> TensorRef:
+    """Embedding table of one side of a translator: its own if stored, else the shared one."""
+    name = f"{module}.embed_tokens.weight"
+    return draft.tensor(name, size) if draft.has(name) else shared
 
 
 def norm(draft: Draft, name: str, module: str, x: str, eps: float, groups: int = 1) -> str:

@@ -49,6 +49,14 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True)
+class Sinusoid:
+    """``[sin(p * f) for f in frequencies] + [cos(p * f) ...]``, p the position plus `first`."""
+
+    frequencies: tuple[float, ...]
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Linear:
     """``scale * weight @ x + bias``; weight (n_out, n_in), bias (n_out,)."""
 
@@ -316,9 +324,9 @@ class ExpertChoice:
 
 
 ModelOp = (
-    Embedding | Linear | LowRank | Norm | Rotary | Attention | CrossAttention | Activation | Add
-    | Mul | Conv2d | MaxPool2d | Reshape | Gather | Route | Gate | Capacity | ExpertLinear | Weigh
-    | ExpertChoice
+    Embedding | Sinusoid | Linear | LowRank | Norm | Rotary | Attention | CrossAttention
+    | Activation | Add | Mul | Conv2d | MaxPool2d | Reshape | Gather | Route | Gate | Capacity
+    | ExpertLinear | Weigh | ExpertChoice
 )  # fmt: skip
 
 

@@ -38,7 +38,13 @@ def _unsupported(node: real.Node, model: real.ModelGraph) -> str:
             return "a rotation of a part of each head, or of neighbouring elements (DeepSeek)"
         case real.Route(scores="softmax", bias=bias) if bias is not None:
             return "a correction bias on softmax scores"
-        case real.Gather() | real.CrossAttention() | real.Capacity() | real.ExpertChoice():
+        case (
+            real.Sinusoid()
+            | real.Gather()
+            | real.CrossAttention()
+            | real.Capacity()
+            | real.ExpertChoice()
+        ):
             return f"{type(node.op).__name__}"
         case _:
             return ""

@@ -32,6 +32,7 @@ from rtl_gen.ir.model import (
     Reshape,
     Rotary,
     Route,
+    Sinusoid,
     TensorRef,
     Weigh,
 )
@@ -289,6 +290,9 @@ def _evaluate(
     if isinstance(node.op, Embedding):
         op = node.op
         return op.scale * operators.embedding(indices[node.inputs[0]], weights[op.table])
+    if isinstance(node.op, Sinusoid):
+        position = node.op.first + indices[node.inputs[0]]
+        return operators.sinusoid(position, np.array(node.op.frequencies))
     x = values[node.inputs[0]]
     match node.op:
         case Linear(weight=weight, bias=bias, scale=scale):

@@ -34,6 +34,17 @@ def embedding(index: Integers, table: Real) -> Real:
     return rows
 
 
+def sinusoid(position: Integers, frequencies: Real) -> Real:
+    """Sines, then cosines, of ``position * frequencies``; value (..., 2 * frequencies).
+
+    Notes
+    -----
+    Vaswani et al. 2017, section 3.5, in the order of tensor2tensor.
+    """
+    angle = position[..., None] * frequencies
+    return np.concatenate([np.sin(angle), np.cos(angle)], -1)
+
+
 def linear(x: Real, weight: Real, bias: Real | None) -> Real:
     """``weight @ x + bias``; x (..., n_in), weight (n_out, n_in), value (..., n_out)."""
     # One product of two matrices: NumPy would loop over the leading axes of a stack.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rtl_gen import reference
-from rtl_gen.checkpoint import import_model, open_checkpoint
+from rtl_gen.checkpoint import import_model, mxfp4, open_checkpoint
+from tests.checkpoints import write
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 transformers = pytest.importorskip("transformers", reason="needs transformers")
@@ -129,13 +130,44 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+SWITCH: dict[str, Any] = {
+    "vocab_size": 40, "d_model": 16, "d_kv": 6, "d_ff": 20, "num_heads": 3, "num_experts": 4,
+    "num_layers": 4, "num_decoder_layers": 4, "num_sparse_encoder_layers": 2,
+    "num_sparse_decoder_layers": 2, "decoder_start_token_id": 0,
+    "relative_attention_num_buckets": 8, "relative_attention_max_distance": 12,
+}  # fmt: skip
+NLLB: dict[str, Any] = {
+    "vocab_size": 40, "d_model": 16, "encoder_layers": 2, "decoder_layers": 2,
+    "encoder_ffn_dim": 20, "decoder_ffn_dim": 24, "encoder_attention_heads": 2,
+    "decoder_attention_heads": 4, "num_experts": 4, "encoder_sparse_step": 2,
+    "decoder_sparse_step": 1, "max_position_embeddings": 32,
+}  # fmt: skip
+
+TRANSLATORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "switch": ("SwitchTransformers", SWITCH),
+    "switch, tokens dropped": ("SwitchTransformers", SWITCH | {"expert_capacity": 3}),
+    "switch untied, gelu, all sparse": (
+        "SwitchTransformers",
+        SWITCH
+        | {"tie_word_embeddings": False, "dense_act_fn": "gelu_new", "router_bias": True}
+        | {"num_sparse_encoder_layers": 4, "num_sparse_decoder_layers": 0},
+    ),
+    "nllb": ("NllbMoe", NLLB),
+    "nllb unscaled, no dropout": (
+        "NllbMoe",
+        NLLB | {"scale_embedding": False, "moe_token_dropout": 0.0, "router_bias": True},
+    ),
+}
+
+
 def saved(folder: Path, kind: str, options: dict[str, Any]) -> Any:
     """Random model of this kind, saved; its parameters are large enough to differ."""
     torch.manual_seed(7)
     config = getattr(transformers, f"{kind}Config")(**options)
     config._attn_implementation = "eager"
     config._experts_implementation = "eager"
-    model = getattr(transformers, f"{kind}ForCausalLM")(config).double().eval()
+    name = "ForConditionalGeneration" if config.is_encoder_decoder else "ForCausalLM"
+    model = getattr(transformers, f"{kind}{name}")(config).double().eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             spread = torch.randn(parameter.shape, dtype=torch.float64)
@@ -159,3 +191,33 @@ def test_logits_are_those_of_transformers(tmp_path: Path, case: str) -> None:
     found = reference.run(graph, reference.load_weights(graph, checkpoint), {"input_ids": ids})
     # rotary tables and router probabilities are float32 in transformers
     np.testing.assert_allclose(found["logits"], expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("case", TRANSLATORS)
+def test_decoders_with_an_encoder_are_those_of_transformers(tmp_path: Path, case: str) -> None:
+    kind, options = TRANSLATORS[case]
+    model = saved(tmp_path, kind, options)
+    rng = np.random.default_rng(3)
+    ids, decoded = (rng.integers(3, 40, (BATCH, length)) for length in (STEPS, 17))
+    with torch.no_grad():
+        found = model(input_ids=torch.tensor(ids), decoder_input_ids=torch.tensor(decoded))
+    checkpoint = open_checkpoint(tmp_path)
+    graph = import_model(checkpoint)
+    inputs = {"input_ids": ids, "decoder_input_ids": decoded}
+    outputs = reference.run(graph, reference.load_weights(graph, checkpoint), inputs)
+    for name in ("encoder_last_hidden_state", "logits"):
+        np.testing.assert_allclose(outputs[name], found[name].numpy(), rtol=0, atol=2e-5)
+
+
+def test_mxfp4_blocks_are_the_numbers_that_transformers_reads(tmp_path: Path) -> None:
+    integrations = pytest.importorskip("transformers.integrations.mxfp4")
+    rng = np.random.default_rng(4)
+    blocks = rng.integers(0, 256, (3, 10, 2, 16), dtype=np.uint8)
+    scales = rng.integers(120, 134, (3, 10, 2), dtype=np.uint8)
+    entries = {"w_blocks": blocks, "w_scales": scales}
+    write(tmp_path, {"architectures": ["GptOssForCausalLM"]}, entries)
+    found = mxfp4.read(open_checkpoint(tmp_path).entries, "w", None)
+    convert = integrations.convert_moe_packed_tensors
+    expected = convert(torch.tensor(blocks), torch.tensor(scales), dtype=torch.float32)
+    # transformers turns it to (expert, in, out)
+    np.testing.assert_array_equal(found.transpose(0, 2, 1), expected.numpy())

@@ -55,9 +55,10 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     architecture = architecture_of(checkpoint)
 
     first = Draft(checkpoint, Input("input_ids", "token", ()), Input("place", "position", ()))
-    first.ignore(r"(encoder|decoder)\.embed_tokens\.weight")
-    table = first.tensor("shared.weight", (vocabulary, sizes.hidden))
-    x = first.node("embedding", Embedding(table), ("input_ids",), (sizes.hidden,))
+    size = (vocabulary, sizes.hidden)
+    table = first.tensor("shared.weight", size)
+    own = decoder.own_table(first, "encoder", table, size)
+    x = first.node("embedding", Embedding(own), ("input_ids",), (sizes.hidden,))
     step = _sparse_step(checkpoint, "encoder", layers)
     for layer in range(layers):
         x = _self_attention(first, sizes, "encoder", layer, x, "place")
@@ -72,7 +73,8 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
         Input("position", "position", ()),
         Input("memory", "memory", (sizes.hidden,)),
     )
-    x = draft.node("embedding", Embedding(table), ("decoder_input_ids",), (sizes.hidden,))
+    own = decoder.own_table(draft, "decoder", table, size)
+    x = draft.node("embedding", Embedding(own), ("decoder_input_ids",), (sizes.hidden,))
     layers = setting.integer(checkpoint, "num_decoder_layers", layers)
     step = _sparse_step(checkpoint, "decoder", layers)
     for layer in range(layers):
