@@ -54,6 +54,8 @@ def collect(
         "step__cycles__longest": cycles["longest"],
         **_shares(rtl.get("activity")),
         **{name: 1e6 * clock / cycles["average"] for name, clock in rate.items()},
+        "weights__stored": manifest["weights"]["stored"],
+        "weights__used": manifest["weights"]["used"],
         "memory__constant__bits": _bits(memories, "constant"),
         "memory__state__bits": _bits(memories, "state"),
         **_present("memory__adapter__bits", _bits(memories, "adapter")),
@@ -82,6 +84,7 @@ def collect(
         "planning": manifest.get("planning"),
         "verification": {"rtl": _comparison(rtl), "netlist": _comparison(netlist)},
         "samples": quality["samples"],
+        **({"routing": quality["routing"]} if "routing" in quality else {}),
         "tools": _tools(cells, chosen, bitstream, rtl),
     }
     return {**result, "checks": [asdict(check) for check in checks.judge(result)]}

@@ -57,6 +57,8 @@ METRICS: Mapping[str, Metric] = {
     ),
     "step__rate__fmax": Metric("Steps at the highest clock", "1/s", "higher"),
     "step__rate__clock": Metric("Steps at the board's clock", "1/s", "higher"),
+    "weights__stored": Metric("Weights stored", "weights", "none"),
+    "weights__used": Metric("Weights used by a step", "weights", "lower"),
     "memory__constant__bits": Metric("Constant memory", "bits", "lower"),
     "memory__state__bits": Metric("State memory", "bits", "lower"),
     "memory__adapter__bits": Metric("Adapter memory", "bits", "lower"),

@@ -19,6 +19,7 @@ from rtl_gen.ir import serialize
 from rtl_gen.ir.adapter import regions
 from rtl_gen.ir.range import accumulator, low_rank_bounds, symmetric
 from rtl_gen.ir.verify import verify
+from rtl_gen.ir.work import work
 from rtl_gen.plan import Plan
 from rtl_gen.program import HEADS, SINKS, Program
 from rtl_gen.schedule import Schedule, schedule
@@ -230,6 +231,7 @@ def _manifest(
         "eos": list(graph.eos),
         "beta_per_unit_temperature": beta,
         "identity": identity,
+        "weights": asdict(work(graph)),
         "origin": dict(graph.origin),
         "plan": {
             "lanes": plan.lanes,

@@ -143,7 +143,7 @@ class Router(wiring.Component):
             Signal(self.index_bits, name=f"index{s}", reset_less=True) for s in range(self.k)
         ]
         filled = [Signal(name=f"filled{s}") for s in range(self.k)]
-        above = [~f | (x > s) for f, s in zip(filled, scores, strict=True)]
+        above = [~f | self._exceeds(x, s) for f, s in zip(filled, scores, strict=True)]
         for s in range(self.k):
             with m.If(taken & above[s]):
                 if s == 0:
@@ -156,6 +156,10 @@ class Router(wiring.Component):
                         filled[s].eq(Mux(moved, filled[s - 1], 1)),
                     ]
         return scores, indices, filled
+
+    def _exceeds(self, x: Signal, score: Signal) -> Any:
+        """Whether a new score goes before an old one; of equal scores the first one stays ahead."""
+        return x > score
 
     def _exponential(self, m: Module, top: Signal, x: Any, valid: Any) -> tuple[Signal, Any, int]:
         """P of ``docs/ir.md``, its valid bit, and the cycles it takes."""

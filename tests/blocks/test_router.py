@@ -89,6 +89,36 @@ def test_router(tmp_path: Path, experts: int, k: int, normalize: bool, elements:
     )
 
 
+class LaterOfEqual(Router):
+    """A wrong tie: of equal scores the later one goes ahead."""
+
+    def _exceeds(self, x: Any, score: Any) -> Any:
+        return x >= score
+
+
+class Swapped(Router):
+    """The right gates with each other's experts."""
+
+    def _sort(self, *arguments: Any) -> Any:
+        scores, indices, filled = super()._sort(*arguments)
+        return scores, indices[::-1], filled
+
+
+@pytest.mark.parametrize("mutant", [LaterOfEqual, Swapped])
+def test_mutants_of_the_router_are_caught(tmp_path: Path, mutant: type[Router]) -> None:
+    with pytest.raises(pytest.fail.Exception, match="failed"):
+        run_cocotb(
+            mutant(width=WIDTH, experts=4, k=2, normalize=True),
+            module=__name__,
+            build_dir=tmp_path,
+            parameters={"experts": 4, "k": 2, "normalize": True, "elements": 1},
+            files={
+                "rom/exp2.hex": rom.image(tables.exp2(), 16),
+                "rom/reciprocal.hex": rom.image(tables.reciprocal(), 16),
+            },
+        )
+
+
 def logits(rng: np.random.Generator, count: int) -> list[NDArray[np.int64]]:
     """Ties everywhere, ties at the border of the choice, far and near neighbours."""
     kind = IntType(WIDTH)

@@ -22,6 +22,7 @@ QUALITY = {
 MANIFEST: dict[str, Any] = {
     "name": "tiny", "architecture": "LlamaForCausalLM", "kind": "token", "identity": "ab" * 32,
     "origin": {"checkpoint": "cd" * 32}, "vocabulary": 27, "context": 32, "plan": {"lanes": 16},
+    "weights": {"stored": 5184, "used": 4720},
     "memories": [
         {"name": "matvec.weight", "class": "constant", "width": 128, "depth": 512, "copies": 1,
          "image": "rom/weight.hex"},

@@ -51,6 +51,18 @@ def test_metrics_are_deterministic_and_name_no_date(tmp_path: Path) -> None:
     assert str(tmp_path) not in texts[0]
 
 
+def test_the_page_shows_every_expert_s_share(tmp_path: Path) -> None:
+    layer = {"disagreement": 0.0125, "load": [0.5, 0.25, 0.2, 0.05]}
+    routing = {"steps": 1781, "disagreement": 0.0125, "layers": {"layers.0.mlp.choice": layer}}
+    dense = page.render(chips.metrics(tmp_path / "dense"))
+    routed = page.render(
+        chips.metrics(tmp_path / "routed", quality={**chips.QUALITY, "routing": routing})
+    )
+    assert "<h2>Experts</h2>" not in dense
+    assert "50.0 · 25.0 · 20.0 · 5.0" in routed
+    assert "1.25" in routed
+
+
 def test_a_metric_without_a_unit_is_refused() -> None:
     with pytest.raises(ValueError, match="metrics without a unit: area"):
         record({"area": 1})
