@@ -35,6 +35,9 @@ FOLDER = Path(__file__).parents[1] / "rtl_gen/plan/samples"
 PRIMITIVES = {"rom", "rom_pair", "ram", "lane"}
 """Kinds whose module is only a shell around an instance that belongs to the part."""
 
+GRAPHS = {"serial_graph", "parallel_graph"}
+"""Kinds whose Verilog lies beside that of their component."""
+
 MOST_BITS = 4096
 """Bits of the largest memory that is mapped to standard cells."""
 
@@ -74,10 +77,13 @@ def measure(component: Any, what: Part, family: str, liberty: Path | None) -> di
     """Synthesize one component and give its record."""
     start = time.monotonic()
     top = "chip.unit" if isinstance(component, Tied) else "chip"
-    alone = "" if what.kind in PRIMITIVES else top
+    deep = what.kind in PRIMITIVES | GRAPHS
+    alone = "" if deep else top
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         verilog = convert(component, "chip")
+        if what.kind in GRAPHS:
+            verilog += component.core.verilog
         (folder / "design.v").write_text(verilog)
         images(verilog, folder)
         if liberty is None:
@@ -95,7 +101,7 @@ def measure(component: Any, what: Part, family: str, liberty: Path | None) -> di
             )
         base.run(job, folder / "job", folder / "log")
         text = (folder / "job/stat.json").read_text()
-    cells: dict[str, float] = {**own_cells(yosys.metrics(text), top, what.kind in PRIMITIVES)}
+    cells: dict[str, float] = {**own_cells(yosys.metrics(text), top, deep)}
     if liberty is not None:
         each = areas(liberty.read_text())
         total = sum(count * each[name] for name, count in cells.items())

@@ -27,6 +27,7 @@ from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.emit import design
 from rtl_gen.fabric.address import LEVELS, AddressGenerator
 from rtl_gen.fabric.attention_head import AttentionHead
+from rtl_gen.fabric.etched import Etched, core
 from rtl_gen.fabric.product import product
 from rtl_gen.fabric.ram import Ram
 from rtl_gen.fabric.rom import Rom, RomPair
@@ -34,8 +35,17 @@ from rtl_gen.fabric.sequencer import Sequencer
 from rtl_gen.fabric.skid import Skid
 from rtl_gen.fabric.vector_memory import VectorMemory
 from rtl_gen.ir.integer import IntegerGraph
+from rtl_gen.ir.types import IntType
 from rtl_gen.plan import Plan
-from rtl_gen.plan.part import Part, attention_head, of_chip, of_component, part, walker
+from rtl_gen.plan.part import (
+    Part,
+    attention_head,
+    graph_part,
+    of_chip,
+    of_component,
+    part,
+    walker,
+)  # fmt: skip
 from rtl_gen.quantize import Examples, Recipe, quantize
 from rtl_gen.reference import load_weights
 from tests import checkpoints
@@ -120,6 +130,7 @@ def samples() -> Iterator[Item]:
     yield from _matvecs()
     yield from _heads()
     yield from _attentions()
+    yield from _graphs()
 
 
 def _memories() -> Iterator[Item]:
@@ -272,6 +283,25 @@ def _attentions() -> Iterator[Item]:
                       parallel=parallel),
             i == 1,
         )  # fmt: skip
+
+
+def _graphs() -> Iterator[Item]:
+    """Matrices of normal numbers, wired in space."""
+    rng = np.random.default_rng(1)
+    shapes = [(16, 16, 7), (32, 16, 127), (16, 32, 7), (32, 32, 1), (8, 64, 127), (24, 24, 31)]
+    for i, (rows, columns, largest) in enumerate(shapes):
+        drawn = np.rint(rng.normal(size=(rows, columns)) * largest / 3)
+        weight = np.clip(drawn, -largest, largest).astype(np.int64)
+        x = IntType(8 + 4 * (i % 2))
+        for style in ("serial", "parallel"):
+            graph = core(weight, x, style, "matrix")
+            yield Item(graph, i == 0, graph_part(graph, (rows, columns, x)))
+        parts = [weight[: rows // (k + 1)] for k in range(1 + i % 3)]
+        graphs = [core(own, x, "serial", f"matrix{k}") for k, own in enumerate(parts)]
+        held = [(len(own), columns, x) for own in parts]
+        unit = Etched(cores=graphs, shapes=held, width=16, bias_width=1 + 20 * (i % 2),
+                      row_depth=60, elements=(1, 2, 4)[i % 3])  # fmt: skip
+        yield Item(unit, i == 0)
 
 
 def chips(folder: Path) -> Iterator[Item]:

@@ -75,6 +75,7 @@ class Plan:
     lanes: int | None
     elements: int | None
     heads: int | None
+    styles: Mapping[str, str]
     objective: str
     utilization: float
 

@@ -76,8 +76,10 @@ def choose(
     UnsupportedError
         If the network cannot be built.
     """
-    pins = Pins(wanted.lanes, wanted.elements, wanted.heads, slots)
-    found = chooser.search(design, tuple(item for item, _ in aims), Pins(slots=slots))
+    styles = style.pinned(design, wanted.styles)
+    pins = Pins(wanted.lanes, wanted.elements, wanted.heads, slots, styles)
+    free = Pins(slots=slots, styles=styles)
+    found = chooser.search(design, tuple(item for item, _ in aims), free)
     item = chooser.best(found, wanted.objective, wanted.utilization, pins)
     chosen = item or explain.nearest(found, pins)
     if item is None and not pins.complete:
@@ -126,7 +128,7 @@ def report(
 
 def _tensors(design: IntegerGraph, plan: Plan) -> list[dict[str, Any]]:
     """Every tensor with its style and why."""
-    styles = style.table(design, plan)
+    styles = style.table(design, plan, dict(plan.styles))
     unmoved = ("rom", "a table, or a kernel that slides: read word by word")
     return [
         {**asdict(item), "size": item.size,

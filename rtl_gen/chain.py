@@ -8,7 +8,7 @@ nothing else needs that value.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from rtl_gen.ir import integer as ir
@@ -168,11 +168,13 @@ def rows(graph: ir.IntegerGraph, op: ir.ConstMatVec | ir.Conv2d) -> int:
 
 
 def merge(
-    graph: ir.IntegerGraph, chains: Sequence[Chain], index: int, lanes: int
-) -> Sequence[Chain]:
+    graph: ir.IntegerGraph, chains: Sequence[Chain], index: int, lanes: int,
+    etched: Collection[str] = (),
+) -> Sequence[Chain]:  # fmt: skip
     """Chain `index` and those behind it whose products of the same vector fill its last group.
 
     The unit holds two finished groups, so no more may be left when the first product is out.
+    Matrices in `etched` have no rows in the lanes' ROM.
     """
     best = end = index + 1
     head = chains[index].head
@@ -181,6 +183,8 @@ def merge(
     for chain in chains[index:]:
         other = chain.head
         if other is None or not isinstance(other.op, ir.ConstMatVec) or other.inputs != head.inputs:
+            break
+        if other.op.weight in etched:
             break
         count = rows(graph, other.op)
         apart, total, end = apart + -(-count // lanes), total + count, end + 1

@@ -40,6 +40,7 @@ HEAD_CONFIG = {
     "attend": {n: n for n in ("cache_base", "score_multiplier", "score_shift")}
     | {"shift": "head_shift", "low": "head_low", "high": "head_high"},
     "pool": {"last": "pool_last"},
+    "etched": {"core": "etched_core", "last_column": "last_column"},
     "route": {"multiplier": "gate_multiplier", "shift": "gate_shift"},
 }  # fmt: skip
 """Ports of a head unit and the fields it takes them from when its instruction starts."""
@@ -47,6 +48,8 @@ HEAD_CONFIG = {
 TAIL_CONFIG = {
     "matvec": {"row_base": "row_base", "row_source": "row_source", "rows": "rows"}
     | {"shift": "head_shift"}
+    | {"low": "head_low", "high": "head_high"},
+    "etched": {"row_base": "etched_row", "rows": "rows", "shift": "head_shift"}
     | {"low": "head_low", "high": "head_high"},
     "rotary": {n: f"rotary_{n}" for n in ("shift", "low", "high")} | {"table_base": "rotary_base"},
     "lookup": {"offset": "lookup_offset"},
@@ -264,6 +267,8 @@ class Chip(wiring.Component):
         position = sequencer.position
         if "matvec" in units:
             m.d.comb += units["matvec"].drain.eq(commit & self._writes("matvec"))
+        if "etched" in units:
+            m.d.comb += units["etched"].drain.eq(commit & self._writes("etched"))
         if "route" in units:
             self._select_expert(m)
         if "embedding" in units:
@@ -324,6 +329,7 @@ class Chip(wiring.Component):
         used = {HEADS[i.fields["head"]] for i in self.program.instructions}
         units = {n: self.units.get("attention" if n == "attend" else n) for n in used}
         operands = {"matvec": "i", "norm": "i", "pool": "i", "attend": "q", "route": "i"}
+        operands["etched"] = "i"
         with m.Switch(self.front("head")):
             for name in (name for name in HEADS if name in used & set(operands)):
                 with m.Case(HEADS.index(name)):

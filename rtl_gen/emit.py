@@ -104,7 +104,7 @@ def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
     verify(graph)
     made = design(graph, plan)
     chip, scheduled, contents = made.chip, made.scheduled, made.contents
-    verilog = convert(chip, "chip")
+    verilog = convert(chip, "chip") + _cores(chip)
     files = {
         part.file: contents.text(part.name, part.depth, part.width)
         for part, _ in chip.roms()
@@ -112,7 +112,14 @@ def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
     }
     identity = _identity(graph, verilog, files)
     files[chip.identity.file] = image(bytes.fromhex(identity), 8)
-    return Emitted(verilog, files, _manifest(graph, plan, chip, scheduled, identity))
+    manifest = _manifest(graph, plan, chip, scheduled, contents, identity)
+    return Emitted(verilog, files, manifest)
+
+
+def _cores(chip: Chip) -> str:
+    """Verilog of the matrices that are wired in space."""
+    etched = chip.units.get("etched")
+    return "" if etched is None else "".join(item.core.verilog for item in etched.cores)
 
 
 def _identity(graph: ir.IntegerGraph, verilog: str, files: dict[str, str]) -> str:
@@ -208,7 +215,12 @@ def _encoding(program: Program) -> dict[str, dict[str, Any]]:
 
 
 def _manifest(
-    graph: ir.IntegerGraph, plan: Plan, chip: Chip, scheduled: Schedule, identity: str
+    graph: ir.IntegerGraph,
+    plan: Plan,
+    chip: Chip,
+    scheduled: Schedule,
+    contents: Images,
+    identity: str,
 ) -> dict[str, Any]:
     samples = [node for node in graph.nodes if isinstance(node.op, ir.Sample)]
     beta = None
@@ -238,7 +250,10 @@ def _manifest(
             "elements": plan.elements,
             "heads": plan.heads,
             "slots": plan.slots,
+            "styles": dict(plan.styles),
         },
+        # With a matrix wired in space, chip.v depends on the values of these weights.
+        "weights_in_logic": sorted({item.name for item in contents.etched}),
         "memories": _memories(chip),
         "products": _products(chip),
         "active": list(chip.activity),

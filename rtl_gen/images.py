@@ -13,6 +13,7 @@ from rtl_gen.fabric.beat import pack
 from rtl_gen.fabric.rom import image
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import tables
+from rtl_gen.ir.types import IntType
 
 Order = NDArray[np.int64] | None
 """Order of a matrix's rows, None for its own."""
@@ -32,6 +33,26 @@ class Image:
             self.places[key] = len(self.words)
             self.words.extend(piece)
         return self.places[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A matrix that is wired in space.
+
+    Parameters
+    ----------
+    name, style : str
+        Of its weights; ``serial`` or ``parallel``.
+    weight : int64, shape (n_out, n_in)
+        Rows in the order in which they leave.
+    x : IntType
+        Signed type of the vector's elements.
+    """
+
+    name: str
+    style: str
+    weight: NDArray[np.int64]
+    x: IntType
 
 
 @dataclass(slots=True)
@@ -56,6 +77,7 @@ class Images:
     table_width: int
     elements: int = 1
     roms: dict[str, Image] = field(default_factory=dict)
+    etched: list[Graph] = field(default_factory=list)
 
     def _place(self, rom: str, words: Sequence[int]) -> int:
         return self.roms.setdefault(rom, Image()).place(words)
@@ -85,6 +107,31 @@ class Images:
             multiplier, bias = multiplier[order], bias[order]
         words = row_words(bias, multiplier, self.bias_width, self.elements)
         return self._place("matvec_row", words)
+
+    def etched_core(self, node: ir.Node, style: str, order: Order) -> int:
+        """Number of the adder graph that computes a product whose rows leave in `order`."""
+        assert isinstance(node.op, ir.ConstMatVec)
+        weight = self.graph.constants[node.op.weight].data
+        x = self.graph.value(node.inputs[0]).type
+        signed = IntType(x.width + (not x.signed))
+        graph = Graph(node.op.weight, style, weight if order is None else weight[order], signed)
+        for index, known in enumerate(self.etched):
+            if (known.name, known.style, known.x) == (graph.name, graph.style, graph.x) and (
+                np.array_equal(known.weight, graph.weight)
+            ):
+                return index
+        self.etched.append(graph)
+        return len(self.etched) - 1
+
+    def etched_rows(self, op: ir.ConstMatVec, order: Order) -> int:
+        """First word of the constants of such a matrix's rows."""
+        constants = self.graph.constants
+        multiplier = constants[op.multiplier].data
+        bias = np.zeros_like(multiplier) if op.bias is None else constants[op.bias].data
+        if order is not None:
+            multiplier, bias = multiplier[order], bias[order]
+        words = row_words(bias, multiplier, self.bias_width, self.elements)
+        return self._place("etched_row", words)
 
     def experts(self, op: ir.ExpertMatVec) -> tuple[int, int, int, int]:
         """Regions of all experts, of equal size one after another, in the ROMs of the lanes.

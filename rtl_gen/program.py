@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 HEADS = (
-    "copy", "fill", "input", "embedding", "matvec", "norm", "attend", "pool", "route",
+    "copy", "fill", "input", "embedding", "matvec", "norm", "attend", "pool", "route", "etched",
 )  # fmt: skip
 SINKS = ("memory", "output", "sample", "key", "value", "gates")
 

@@ -25,6 +25,7 @@ from rtl_gen.unit_fields import (
     Fields,
     beats,
     bounds,
+    etched_fields,
     expert_fields,
     group_fields,
     norm_fields,
@@ -359,11 +360,16 @@ class _Scheduler:
         head = chain.head
         assert head is not None
         assert isinstance(head.op, ir.ConstMatVec)
+        style = dict(self.plan.styles).get(head.op.weight)
+        if style is not None:
+            fields = etched_fields(self.graph, self.images, head, style, self.row_order(chain))
+            return fields | self.walk("a", self.layout(head.inputs[0]).loop())
         fields = piece_fields(self.graph, self.images, head.op, self.row_order(chain))
         fields |= bounds("head", head)
         if index in self.merged:
             return fields | {"continued": 1}
-        together = merge(self.graph, self.chains, index, self.plan.lanes)
+        etched = dict(self.plan.styles)
+        together = merge(self.graph, self.chains, index, self.plan.lanes, etched)
         self.merged |= set(range(index + 1, index + len(together)))
         ops = [(item.head.op, self.row_order(item)) for item in together if item.head is not None]
         pieces = [(op, order) for op, order in ops if isinstance(op, ir.ConstMatVec)]

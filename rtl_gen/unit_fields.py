@@ -51,6 +51,21 @@ def norm_fields(graph: ir.IntegerGraph, images: Images, op: ir.Norm) -> Fields:
     }  # fmt: skip
 
 
+def etched_fields(
+    graph: ir.IntegerGraph, images: Images, head: ir.Node, style: str, order: Order
+) -> Fields:
+    """Fields of a product by an adder graph of its own."""
+    assert isinstance(head.op, ir.ConstMatVec)
+    elements = images.elements
+    return bounds("head", head) | {
+        "head": HEADS.index("etched"), "head_shift": head.op.shift,
+        "etched_core": images.etched_core(head, style, order),
+        "etched_row": images.etched_rows(head.op, order),
+        "last_column": graph.constants[head.op.weight].data.shape[1] // elements - 1,
+        "rows": rows(graph, head.op) // elements,
+    }  # fmt: skip
+
+
 def group_fields(
     graph: ir.IntegerGraph,
     images: Images,

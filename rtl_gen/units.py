@@ -19,6 +19,7 @@ from rtl_gen.blocks.rotary import Rotary
 from rtl_gen.blocks.router import Router
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.errors import UnsupportedError
+from rtl_gen.fabric.etched import Etched, core
 from rtl_gen.fabric.lockstep import Lockstep
 from rtl_gen.images import Images
 from rtl_gen.ir import integer as ir
@@ -164,7 +165,17 @@ def build(
     }
     adapter = lay_out(graph, plan)
     units: dict[str, wiring.Component] = {}
-    if any(isinstance(op, _PRODUCTS) for op in ops):
+    if images.etched:
+        units["etched"] = Etched(
+            cores=[
+                core(item.weight, item.x, item.style, f"etched_core{k}")
+                for k, item in enumerate(images.etched)
+            ],
+            shapes=[(len(item.weight), item.weight.shape[1], item.x) for item in images.etched],
+            width=sizes.stream, bias_width=sizes.bias, row_depth=depth["etched_row"],
+            elements=plan.elements,
+        )  # fmt: skip
+    if "matvec_weight" in depth and any(isinstance(op, _PRODUCTS) for op in ops):
         units["matvec"] = ConstMatVec(
             lanes=plan.lanes, x_width=sizes.x, weight_width=sizes.weight, acc_width=sizes.acc,
             bias_width=sizes.bias, width=sizes.stream, weight_depth=depth["matvec_weight"],

@@ -170,9 +170,7 @@ class Etched(wiring.Component):
         """The graphs; the chosen one's sums, row 0 lowest."""
         results = Signal(self.rows_held * self.acc_width)
         elements = cut(vector, unsigned(self.x_width), self.columns)
-        for k, (graph, (rows, columns, x)) in enumerate(
-            zip(self.cores, self.shapes, strict=True)
-        ):
+        for k, (graph, (rows, columns, x)) in enumerate(zip(self.cores, self.shapes, strict=True)):
             m.submodules[f"core{k}"] = graph
             # A shorter vector has only reached the upper end of the register.
             own = elements[self.columns - columns :]

@@ -44,12 +44,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """Choices that a person made; None leaves them open. The slots of adapters are given."""
+    """Choices that a person made; None leaves them open. Slots and styles are given."""
 
     lanes: int | None = None
     elements: int | None = None
     heads: int | None = None
     slots: int = 1
+    styles: tuple[tuple[str, str], ...] = ()
 
     def allow(self, plan: Plan) -> bool:
         """Whether `plan` agrees."""
@@ -119,7 +120,7 @@ def plans(graph: IntegerGraph, pins: Pins) -> Iterable[Plan]:
         for elements in _powers(MAX_ELEMENTS) if pins.elements is None else [pins.elements]:
             for at_once in together if pins.heads is None else [pins.heads]:
                 if elements <= lanes:
-                    yield Plan(lanes, elements, at_once, pins.slots)
+                    yield Plan(lanes, elements, at_once, pins.slots, pins.styles)
 
 
 def heads_at_once(graph: IntegerGraph) -> list[int]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl_gen.blocks.serial_matvec import SerialMatVec
 from rtl_gen.chip import Chip
 from rtl_gen.fabric.address import LEVELS
 from rtl_gen.fabric.attention_head import CACHE_LATENCY, WEIGHT_LATENCY
@@ -163,6 +164,8 @@ class _Timeline:
         match head:
             case "matvec":
                 return self._matvec(fields, opened, reads, writes)
+            case "etched":
+                return last, self._etched(fields, opened, last, writes)
             case "norm":
                 return self._norm(fields, opened, reads)
             case "attend":
@@ -222,6 +225,13 @@ class _Timeline:
         for ready, beats in self.groups[: index + 1]:
             time = max(time, ready) + beats
         return time
+
+    def _etched(self, fields: Mapping[str, int], opened: int, last: int, writes: int) -> Times:
+        """The vector into its register, through the adder graph, and out of the queue."""
+        graph = self.chip.units["etched"].cores[fields.get("etched_core", 0)]
+        serial = graph.period + 2 if isinstance(graph, SerialMatVec) else 0
+        queued = last + 2 + serial + graph.core.latency
+        return _run(max(queued + 1, opened + 1), writes) + REQUANTIZE
 
     def _norm(self, fields: Mapping[str, int], opened: int, reads: Times) -> tuple[int, Times]:
         unit = self.chip.units["norm"]

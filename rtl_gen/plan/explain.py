@@ -134,7 +134,7 @@ def _remedies(graph: IntegerGraph, found: Search, pins: Pins, utilization: float
     widest = max((t.bits for t in tensors(graph)), default=0)
     # The plan that comes nearest stays: it is the smallest of what is scarce.
     least = nearest(found, pins).plan
-    free, pins = pins, Pins(least.lanes, least.elements, least.heads, least.slots)
+    free, pins = pins, Pins(least.lanes, least.elements, least.heads, least.slots, least.styles)
     for bits in (6, 5, 4, 3, 2):
         item = _fits(with_weight_bits(graph, bits), found.devices, pins, utilization)
         if bits < widest and item:
@@ -148,8 +148,9 @@ def _remedies(graph: IntegerGraph, found: Search, pins: Pins, utilization: float
                    f"with {item.plan.text()}")  # fmt: skip
             break
         context //= 2
-    if free != Pins(slots=free.slots):
-        item = _fits(graph, found.devices, Pins(slots=free.slots), utilization)
+    loose = Pins(slots=free.slots, styles=free.styles)
+    if free != loose:
+        item = _fits(graph, found.devices, loose, utilization)
         if item:
             yield f"{item.plan.text()} instead of what is pinned"
     if len({d.family for d in found.devices}) == 1 and found.devices[0].family != "sky130":

@@ -105,6 +105,22 @@ def _attention_head(s: Sizes) -> Features:
     }
 
 
+def _etched(s: Sizes) -> Features:
+    return {"one": 1, "vector": s["vector"], "queue": s["queue"], "choice": s["queue"] * s["cores"],
+            "elements": s["elements"] * s["acc"], "address": s["row_bits"]}  # fmt: skip
+
+
+def _serial_graph(s: Sizes) -> Features:
+    return {
+        "adder inputs": 2 * s["nodes2"] + 3 * s["nodes3"],
+        "delays": s["delays"],
+        "vector": s["vector"],
+        "columns": s["columns"],
+        "results": s["results"],
+        "words": s["words"],
+    }
+
+
 def _embedding(s: Sizes) -> Features:
     return {"one": 1, "address": s["table_bits"] + s["row_bits"], "index": s["index_bits"],
             "columns": s["column_bits"]}  # fmt: skip
@@ -153,6 +169,9 @@ FEATURES: Mapping[str, Callable[[Sizes], Features]] = {
     "lookup": lambda s: {"one": 1, "address": s["elements"] * s["address_bits"]},
     "sample": lambda s: {"one": 1, "vocabulary": s["vocabulary_bits"],
                          "elements": s["elements"], "scores": s["elements"] * s["width"]},
+    "etched": _etched,
+    "serial_graph": _serial_graph,
+    "parallel_graph": lambda s: {"adders": s["adder_bits"], "registers": s["registers"]},
     "embedding": _embedding,
     "norm": _norm,
     "rotary": _rotary,

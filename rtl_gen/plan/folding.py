@@ -26,6 +26,9 @@ class Plan:
         query heads that share a key head.
     slots : int
         Adapters resident at once, if the graph has adapter regions.
+    styles : tuple of (str, str)
+        Matrices that are adder graphs of their own instead of words of the lanes' ROM, by the name
+        of their weights: ``serial`` or ``parallel``. The Verilog then depends on their values.
 
     Raises
     ------
@@ -37,6 +40,7 @@ class Plan:
     elements: int = 1
     heads: int = 1
     slots: int = 1
+    styles: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= MAX_LANES:
@@ -50,8 +54,12 @@ class Plan:
             raise ConfigError(f"plan: heads must be positive, not {self.heads}")
         if not 1 <= self.slots <= MAX_SLOTS:
             raise ConfigError(f"plan: slots must be from 1 to {MAX_SLOTS}, not {self.slots}")
+        wrong = sorted({style for _, style in self.styles} - {"serial", "parallel"})
+        if wrong:
+            raise ConfigError(f"plan: a matrix may be serial or parallel, not {wrong[0]}")
 
     def text(self) -> str:
         """Name for people, e.g. ``16 lanes, 2 elements, 1 head``."""
         counts = {"lane": self.lanes, "element": self.elements, "head": self.heads}
-        return ", ".join(f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items())
+        own = f", {len(self.styles)} etched" if self.styles else ""
+        return ", ".join(f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items()) + own

@@ -21,15 +21,18 @@ from rtl_gen.blocks.mul import Mul
 from rtl_gen.blocks.norm import Norm
 from rtl_gen.blocks.rotary import Rotary
 from rtl_gen.blocks.sample import Sample
+from rtl_gen.blocks.serial_matvec import SerialMatVec
 from rtl_gen.chip import HEAD_CONFIG, TAIL, TAIL_CONFIG, Chip
 from rtl_gen.fabric.address import LEVELS
 from rtl_gen.fabric.attention_head import PROBABILITY_BITS, AttentionHead
+from rtl_gen.fabric.etched import Etched
 from rtl_gen.fabric.lockstep import Lockstep
 from rtl_gen.fabric.ram import Ram
 from rtl_gen.fabric.rom import Rom, RomPair
 from rtl_gen.fabric.sequencer import Sequencer
 from rtl_gen.fabric.skid import Skid
 from rtl_gen.fabric.vector_memory import VectorMemory
+from rtl_gen.ir.types import IntType
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,8 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
             yield part("mul", width=_beat(unit, "o"), bounded=_bounded(fixed))
         case Add():
             yield part("add", width=_beat(unit, "o"), bounded=_bounded(fixed))
+        case Etched():
+            yield from _etched(unit)
         case MaxPool():
             yield part("pool", width=_beat(unit, "o"), window_bits=_bits(unit, "last"))
         case Sample():
@@ -189,6 +194,31 @@ def _const_matvec(unit: ConstMatVec) -> Iterator[Part]:
     wide = max(unit.acc_width, unit.bias_width) + 1
     yield part("requantize", unit.elements, acc=wide, width=unit.width)
     yield from (_memory(unit.weights), _memory(unit.row_constants))
+
+
+def _etched(unit: Etched) -> Iterator[Part]:
+    yield part(
+        "etched", vector=unit.columns * unit.x_width, queue=unit.rows_held * unit.acc_width,
+        cores=len(unit.cores), elements=unit.elements, acc=max(unit.acc_width, unit.bias_width),
+        row_bits=_bits(unit, "row_base"),
+    )  # fmt: skip
+    wide = max(unit.acc_width, unit.bias_width) + 1
+    yield part("requantize", unit.elements, acc=wide, width=unit.width)
+    yield _memory(unit.row_constants)
+    for graph, shape in zip(unit.cores, unit.shapes, strict=True):
+        yield graph_part(graph, shape)
+
+
+def graph_part(graph: Any, shape: tuple[int, int, IntType]) -> Part:
+    """A matrix as an adder graph, with its serializer and collector."""
+    rows, columns, x = shape
+    if isinstance(graph, SerialMatVec):
+        return part(
+            "serial_graph", nodes2=graph.core.nodes2, nodes3=graph.core.nodes3,
+            delays=graph.core.delays, vector=columns * x.width, columns=columns,
+            results=rows * graph.acc.width, words=rows * graph.period,
+        )  # fmt: skip
+    return part("parallel_graph", adder_bits=graph.core.adder_bits, registers=graph.core.registers)
 
 
 def _attention(unit: Attention) -> Iterator[Part]:

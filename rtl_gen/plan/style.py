@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from math import prod
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_gen.adders import accumulator, parallel_core, search, serial_core, share
+from rtl_gen.errors import ConfigError
 from rtl_gen.fabric.rom import LATENCY
 from rtl_gen.ir.integer import ConstMatVec, IntegerGraph
 from rtl_gen.ir.types import IntType
@@ -138,6 +140,27 @@ def alternatives(
             stream + size.parallel_latency,
         ),
     }  # fmt: skip
+
+
+def pinned(graph: IntegerGraph, patterns: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Matrices that are not `rom`, with their style; the last pattern that matches decides.
+
+    Raises
+    ------
+    ConfigError
+        If a pattern matches no matrix.
+    """
+    matrices = dict.fromkeys(n.op.weight for n in graph.nodes if isinstance(n.op, ConstMatVec))
+    found: dict[str, str] = {}
+    for pattern, style in patterns.items():
+        matching = [name for name in matrices if fnmatchcase(name, pattern)]
+        if not matching:
+            raise ConfigError(
+                f"plan.styles: {pattern!r} matches no matrix of the network; the matrices are "
+                f"{', '.join(matrices) or 'none'}"
+            )
+        found |= dict.fromkeys(matching, style)
+    return tuple((name, style) for name, style in found.items() if style != "rom")
 
 
 def table(

@@ -64,6 +64,32 @@ TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
         },
         Plan(16, elements=2),
     ),
+    # Matrices wired in space: rotated rows, a table behind them, a residual sum, the sampler.
+    "llama_serial": (
+        checkpoints.tiny_llama,
+        {"num_hidden_layers": 1, "vocab_size": 14},
+        Plan(
+            4,
+            styles=(
+                ("layers.0.attention.q.weight", "serial"),
+                ("layers.0.mlp.gate.weight", "serial"),
+                ("layers.0.mlp.down.weight", "serial"),
+            ),
+        ),
+    ),
+    "llama_parallel_wide": (
+        checkpoints.tiny_llama,
+        {"num_hidden_layers": 1, "vocab_size": 14},
+        Plan(
+            4,
+            elements=2,
+            styles=(
+                ("layers.0.attention.k.weight", "parallel"),
+                ("layers.0.mlp.up.weight", "serial"),
+                ("logits.weight", "parallel"),
+            ),
+        ),
+    ),
     "gpt2": (checkpoints.tiny_gpt2, {}, Plan(4, elements=4)),
     "gpt2_wide": (checkpoints.tiny_gpt2, {"n_embd": 12, "n_head": 3, "n_inner": 20}, Plan(32)),
 }
