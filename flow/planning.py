@@ -16,6 +16,7 @@ from rtl_gen.ir.integer import IntegerGraph
 from rtl_gen.plan import chooser, device, explain, style
 from rtl_gen.plan.chooser import Candidate, Pins, Search
 from rtl_gen.plan.device import Device
+from rtl_gen.plan.feature import FEATURES
 from rtl_gen.plan.fit import fit
 from rtl_gen.plan.folding import Plan
 from rtl_gen.plan.resource import Resources
@@ -112,6 +113,10 @@ def report(
         "units": {
             unit: {name: round(getattr(used, name)) for name in found.devices[0].resources}
             for unit, used in chosen.costs[0].units.items()
+        },
+        "extrapolated": {
+            d.family: fit(d.family).extrapolated(FEATURES) for d in found.devices
+            if fit(d.family).extrapolated(FEATURES)
         },
         "uncounted": [
             unit for unit, used in chosen.costs[0].units.items() if used == Resources()

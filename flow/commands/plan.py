@@ -124,6 +124,8 @@ def text(found: dict[str, Any]) -> str:
     lines += found["misfit"]
     if found["uncounted"]:
         lines.append(f"  not counted, unknown to the cost model: {', '.join(found['uncounted'])}")
+    for family, kinds in found["extrapolated"].items():
+        lines.append(f"  {family}: no samples of {', '.join(kinds)}; taken from the ECP5's size")
     lines.append("units:")
     for unit, used in sorted(found["units"].items(), key=lambda u: -max(u[1].values())):
         lines.append(f"  {unit:14}" + "".join(f"{name} {n:<8,}" for name, n in used.items()))

@@ -7,7 +7,7 @@ coefficients that could fall behind their data.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -22,6 +22,9 @@ from rtl_gen.plan.resource import CELLS, Resources, of_cells
 
 REFERENCE = "ecp5"
 """The family with samples enough for every quantity of `FEATURES`."""
+
+ANY = "any"
+"""Stands for a kind of logic that a family has no samples of."""
 
 MEMORIES = {"rom", "rom_pair", "ram"}
 
@@ -117,6 +120,8 @@ class Fit:
         amounts = {}
         for resource in fitted(self.family):
             known = self.coefficients.get((kind, resource))
+            if known is None and kind not in MEMORIES and self.family != REFERENCE:
+                known = self.coefficients.get((ANY, resource))
             if known is None:
                 raise UnsupportedError(
                     f"the cost model of {self.family} has no sample of a part of kind {kind!r}; "
@@ -130,6 +135,11 @@ class Fit:
                 amounts["dsp"] = products(kind, sizes)
         return Resources(**amounts)
 
+    def extrapolated(self, kinds: Iterable[str]) -> list[str]:
+        """Those of `kinds` without samples: what the other kinds say of the ECP5's size is used."""
+        sampled = {sample.kind for sample in self.samples}
+        return sorted(set(kinds) - sampled)
+
     def residuals(self) -> list[Residual]:
         """Errors of the fit on its own samples."""
         found = []
@@ -138,7 +148,7 @@ class Fit:
                 abs(getattr(self.part(s.kind, s.sizes), resource) / getattr(s.measured, resource)
                     - 1)
                 for s in self.samples
-                if s.kind == kind and getattr(s.measured, resource) >= SOFTENING / 2
+                if kind in {s.kind, ANY} and getattr(s.measured, resource) >= SOFTENING / 2
             ]  # fmt: skip
             if errors:
                 found.append(Residual(kind, resource, len(errors), float(np.median(errors)),
@@ -213,6 +223,10 @@ def fit_samples(family: str, rows: Sequence[Sample], conditions: Mapping[str, st
         own = [row for row in rows if row.kind == kind]
         for resource in fitted(family):
             found[kind, resource] = _coefficients(family, own, resource)
+    logic = [row for row in rows if row.kind not in MEMORIES]
+    if family != REFERENCE and logic:
+        for resource in fitted(family):
+            found[ANY, resource] = _coefficients(family, logic, resource)
     return Fit(family, tuple(rows), conditions, found)
 
 

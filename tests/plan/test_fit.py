@@ -12,7 +12,7 @@ from rtl_gen.plan.fit import REFERENCE, Sample, fit, fit_samples, nnls
 from rtl_gen.plan.memory import blocks
 from rtl_gen.plan.resource import Resources, of_cells
 
-FAMILIES = (REFERENCE,)
+FAMILIES = (REFERENCE, "nexus", "gowin", "ice40")
 
 
 def test_least_squares_without_negative_coefficients() -> None:
