@@ -14,6 +14,7 @@ include: "flow/rules/quantize.smk"
 include: "flow/rules/rtl.smk"
 include: "flow/rules/verify.smk"
 include: "flow/rules/fpga.smk"
+include: "flow/rules/asic.smk"
 include: "flow/rules/report.smk"
 include: "flow/rules/evidence.smk"
 include: "flow/rules/targets.smk"
@@ -23,4 +24,5 @@ rule all:
     default_target: True
     input:
         over_runs("results/{model}/{target}/report.html"),
-        over_runs("results/{model}/{target}/signoff.json"),
+        over_runs("results/{model}/{target}/signoff.json", "fpga"),
+        over_runs("results/{model}/{target}/checks.json", "asic"),

@@ -37,6 +37,16 @@ def judge(metrics: Mapping[str, Any]) -> tuple[Check, ...]:
     A number that a check needs and that is absent fails the check.
     """
     values = {name: item["value"] for name, item in metrics["metrics"].items()}
+    if "layout" in metrics:
+        return (
+            _routed(values),
+            _layout(metrics["layout"]["lvs"]),
+            _rules(metrics["layout"]["drc"]),
+            equal(metrics["verification"]["rtl"], "RTL equals golden"),
+            equal(metrics["verification"]["netlist"], "routed netlist equals golden"),
+            quality(values, metrics["conditions"]["loss_increase_bound"]),
+            _memories(metrics["memories"]),
+        )
     return (
         _timing(values),
         equal(metrics["verification"]["rtl"], "RTL equals golden"),
@@ -55,6 +65,33 @@ def _timing(values: Mapping[str, float]) -> Check:
         f"slack {slack:+.2f} ns"
     )
     return Check("timing", slack >= 0, detail)
+
+
+def _routed(values: Mapping[str, float]) -> Check:
+    missing = values.get("route__open_segments")
+    if missing is None:
+        return Check("routing", ok=False, detail="no routing was measured")
+    detail = f"{values['route__wirelength'] / 1e3:.1f} mm of wire, {missing} segments open"
+    return Check("routing", missing == 0, detail)
+
+
+def _layout(lvs: Mapping[str, Any]) -> Check:
+    """The layout holds the netlist that was simulated, and there was something to compare."""
+    instances, nets = lvs["instances"][1], lvs["nets"][1]
+    detail = f"{instances} instances and {nets} nets of the routed netlist compared"
+    if lvs["match"] and instances and nets:
+        return Check("layout equals netlist", ok=True, detail=detail)
+    first = lvs["listed"][0] if lvs["listed"] else "no difference is listed"
+    return Check("layout equals netlist", ok=False,
+                 detail=f"{detail}; {lvs['mismatches']} differences: {first}")  # fmt: skip
+
+
+def _rules(drc: Mapping[str, Any]) -> Check:
+    detail = f"{drc['violations']} violations of {drc['rules']} rules"
+    if drc["violations"]:
+        worst = max(drc["by_rule"], key=lambda rule: drc["by_rule"][rule])
+        detail = f"{detail}, the most of {worst}"
+    return Check("design rules", drc["violations"] == 0 and drc["rules"] > 0, detail)
 
 
 def equal(found: Mapping[str, Any], name: str) -> Check:

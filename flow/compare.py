@@ -16,7 +16,7 @@ from flow.config import ModelConfig
 from flow.evidence import carry
 from flow.fpga import simulator
 from flow.graph import read
-from flow.simulate import Chip, Engine, build
+from flow.simulate import CELLS, Chip, Engine, build
 from flow.tools import verilator
 from flow.verify import (
     MismatchError,
@@ -50,12 +50,15 @@ class Design:
         The integer graph it was made from.
     manifest : Path
         Its manifest.
+    cells : Path, optional
+        Models of the standard cells of a netlist; without them it is one of ECP5 cells.
     """
 
     engine: Engine
     verilog: Path
     graph: Path
     manifest: Path
+    cells: Path | None = None
 
 
 def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log: Path) -> None:
@@ -91,14 +94,14 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
             files.write_json(metrics, {**known, "inputs": inputs, "carried": why})
             print(f"  {design.engine}: carried over; {why['condition']}", file=sys.stderr)
             return
-    folder = (
-        simulator(metrics.parent) if design.engine == "netlist" else metrics.parent / "simulator"
-    )
+    shared = design.engine == "netlist" and design.cells is None
+    folder = simulator(metrics.parent) if shared else metrics.parent / "simulator"
     print(f"  building the simulator of {design.verilog}", file=sys.stderr)
     watched = design.engine == "rtl" and manifest["kind"] == "token"
     program = build(
         design.engine, design.verilog, folder, log, kind=manifest["kind"],
         adapters="adapters" in manifest, activity=watched,
+        cells=design.cells or CELLS,
     )  # fmt: skip
     with Chip(program, design.verilog.parent, context=graph.context) as chip:
         check_identity(chip, manifest["identity"])
@@ -231,7 +234,7 @@ def _digest(model: ModelConfig, checkpoint: Path, design: Design) -> str:
     images = digest.tree(rom, rom.iterdir()) if design.engine == "rtl" and rom.is_dir() else ""
     return digest.text([
         digest.file(design.verilog), digest.file(design.graph), digest.file(design.manifest),
-        images, _trial(model, checkpoint),
+        images, digest.file(design.cells) if design.cells else "", _trial(model, checkpoint),
     ])  # fmt: skip
 
 

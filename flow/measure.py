@@ -56,9 +56,9 @@ def collect(
         **{name: 1e6 * clock / cycles["average"] for name, clock in rate.items()},
         "weights__stored": manifest["weights"]["stored"],
         "weights__used": manifest["weights"]["used"],
-        "memory__constant__bits": _bits(memories, "constant"),
-        "memory__state__bits": _bits(memories, "state"),
-        **_present("memory__adapter__bits", _bits(memories, "adapter")),
+        "memory__constant__bits": bits(memories, "constant"),
+        "memory__state__bits": bits(memories, "state"),
+        **_present("memory__adapter__bits", bits(memories, "adapter")),
         "bitstream__size": bitstream["bytes"],
         **quality["quality"],
         "verify__rtl__steps": rtl["compared"],
@@ -82,7 +82,7 @@ def collect(
         "activity": rtl.get("activity") or {},
         "memories": memories,
         "planning": manifest.get("planning"),
-        "verification": {"rtl": _comparison(rtl), "netlist": _comparison(netlist)},
+        "verification": {"rtl": comparison(rtl), "netlist": comparison(netlist)},
         "samples": quality["samples"],
         **({"routing": quality["routing"]} if "routing" in quality else {}),
         "tools": _tools(cells, chosen, bitstream, rtl),
@@ -142,7 +142,8 @@ def _tools(
     }
 
 
-def _comparison(result: Mapping[str, Any]) -> dict[str, Any]:
+def comparison(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``metrics.json`` keeps of the result of a comparison with golden."""
     keys = ("compared", "sequences", "least", "distinct", "share", "differences")
     return {key: result[key] for key in keys}
 
@@ -151,7 +152,8 @@ def _present(name: str, value: int) -> dict[str, int]:
     return {name: value} if value else {}
 
 
-def _bits(memories: Sequence[Mapping[str, Any]], kind: str) -> int:
+def bits(memories: Sequence[Mapping[str, Any]], kind: str) -> int:
+    """Bits of all memories of class `kind`."""
     return sum(
         item["width"] * item["depth"] * item["copies"] for item in memories if item["class"] == kind
     )

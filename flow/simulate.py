@@ -1,7 +1,7 @@
 """A simulated chip: Verilog compiled by Verilator with a C++ driver, used like the real one.
 
 Two engines share everything but the sources: ``rtl`` runs ``chip.v`` with its ROM images,
-``netlist`` runs the synthesized netlist with the models of `flow/testbench/ecp5_cells.v`.
+``netlist`` runs a netlist with models of its cells (`flow/testbench/ecp5_cells.v`).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Pace:
 
 def build(
     engine: Engine, verilog: Path, folder: Path, log: Path, *, kind: Kind, trace: bool = False,
-    adapters: bool = False, activity: bool = False,
+    adapters: bool = False, activity: bool = False, cells: Path = CELLS,
 ) -> Path:  # fmt: skip
     """Compile a chip; a build with the same inputs in `folder` is used again.
 
@@ -104,6 +104,8 @@ def build(
         The chip has an adapter port.
     activity : bool
         Build for `Chip.activity`; the chip needs an output ``active``.
+    cells : Path
+        Models of the cells of a netlist, by default those of ECP5.
 
     Returns
     -------
@@ -125,7 +127,7 @@ def build(
     if adapters:
         options += ["-CFLAGS", "-DADAPTERS"]
     if engine == "netlist":
-        sources["ecp5_cells.v"] = CELLS
+        sources["cells.v"] = cells
         options += _NETLIST_OPTIONS
     if trace:
         options += ["--trace", "-CFLAGS", "-DTRACE"]

@@ -17,7 +17,8 @@ from typing import IO, Any
 
 from flow import checkpoint, config, digest
 from flow.evidence import artefact, ledger, obligation
-from flow.tools import ecppack, icarus, nextpnr_ecp5, verilator, yosys
+from flow.silicon import target as asic
+from flow.tools import ecppack, icarus, klayout, nextpnr_ecp5, verilator, yosys
 from rtl_gen.errors import FlowError, ToolNotFoundError
 
 LOCK = Path(".snakemake") / "intaglio.lock"
@@ -39,7 +40,25 @@ _SOURCES = {
     "synthesize": ("rtl_gen/board.py", "flow/ecp5.py", "flow/tools/yosys.py"),
     "place": ("flow/ecp5.py", "flow/tools/nextpnr_ecp5.py"),
     "pack": ("flow/tools/ecppack.py",),
-    "report": ("flow/report", "flow/metrics.py", "flow/measure.py", "flow/checks.py"),
+    "report": (
+        "flow/report", "flow/metrics.py", "flow/measure.py", "flow/checks.py",
+        "flow/silicon/measure.py",
+    ),
+    "cells": (
+        "flow/engines/pdkmaster.txt", "flow/engines/sky130_library.py", "flow/silicon/library.py",
+        "flow/silicon/cell.py",
+    ),
+    "map": (
+        "flow/silicon/cell.py", "flow/silicon/liberty.py", "flow/silicon/netlist.py",
+        "flow/tools/yosys.py",
+    ),
+    "layout": (
+        "flow/engines/coriolis.txt", "flow/engines/coriolis_place.py",
+        "flow/engines/coriolis_strap.py", "flow/engines/klayout.txt",
+        "flow/engines/klayout_finish.py", "flow/engines/precheck.txt",
+        "flow/silicon/floorplan.py", "flow/silicon/layout.py", "flow/silicon/netlist.py",
+    ),
+    "lvs": ("flow/engines/klayout.txt", "flow/engines/klayout_lvs.py"),
 }  # fmt: skip
 
 _VIEWED = {
@@ -56,6 +75,7 @@ _TOOLS: Mapping[str, Callable[[], str]] = {
     "ecppack": ecppack.version,
     "verilator": verilator.version,
     "icarus": icarus.version,
+    "klayout": klayout.program_version,
 }
 
 
@@ -86,8 +106,16 @@ class Workflow:
         return config.load_model(config.model_file(name))
 
     def target(self, name: str) -> config.TargetConfig:
-        """Read the configuration of a target."""
+        """Read the configuration of an FPGA target."""
         return config.load_target(config.target_file(name))
+
+    def kind(self, target: str) -> str:
+        """Kind of a target, ``fpga`` or ``asic``."""
+        return asic.kind(config.target_file(target))
+
+    def targets_of(self, kind: str) -> tuple[str, ...]:
+        """Names of the targets of a kind, sorted."""
+        return tuple(name for name in self.targets if self.kind(name) == kind)
 
     def seeds(self, target: str) -> Sequence[int]:
         """Seeds of place and route."""
@@ -116,17 +144,25 @@ class Workflow:
 
     def target_settings(self, target: str, *keys: str) -> str:
         """Digest of keys of a target's configuration."""
-        values = asdict(self.target(target))
+        known = asic.load(config.target_file(target)) if self.kind(target) == "asic" else None
+        values = asdict(known or self.target(target))
         return digest.text({key: str(values[key]) for key in keys})
 
     def target_names(self, model: str) -> str:
-        """Targets of a model, separated by spaces."""
-        return " ".join(self.runs.targets(model))
+        """FPGA targets of a model, separated by spaces: what its plan has to fit."""
+        return " ".join(self._fpga_targets(model))
+
+    def _fpga_targets(self, model: str) -> tuple[str, ...]:
+        return tuple(name for name in self.runs.targets(model) if self.kind(name) == "fpga")
+
+    def verdict(self, target: str) -> str:
+        """File of the last verdict on a chip: layouts have no ledger of evidence yet."""
+        return "signoff.json" if self.kind(target) == "fpga" else "checks.json"
 
     def devices(self, model: str) -> str:
         """Digest of what the planner wants to know of a model's targets."""
         return "".join(
-            self.target_settings(name, "device", "clock_mhz") for name in self.runs.targets(model)
+            self.target_settings(name, "device", "clock_mhz") for name in self._fpga_targets(model)
         )
 
     def data(self, model: str) -> str:

@@ -73,6 +73,17 @@ def test_blocks_and_golden_never_meet() -> None:
         assert not {n for n in imports(path) if n.startswith("rtl_gen.blocks")}, path
 
 
+def test_engines_are_programs_that_nothing_imports() -> None:
+    """Their packages are under the GPL and pin each other: each has an environment of its own."""
+    for path in [*sources("flow"), *sources("rtl_gen")]:
+        if path.parent.name == "engines":
+            assert not {name for name in imports(path) if name.startswith(("flow", "rtl_gen"))}
+        else:
+            roots = {name.partition(".")[0] for name in imports(path)}
+            assert not roots & {"coriolis", "klayout", "pdkmaster", "c4m"}, path
+            assert not {name for name in imports(path) if name.startswith("flow.engines")}, path
+
+
 def test_processes_start_in_few_places() -> None:
     """Tools run through `flow.tools.base.run`; `flow.simulate` talks to a simulated chip, and
     `flow.commands.run` lets Snakemake build what it needs."""

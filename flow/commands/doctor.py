@@ -11,7 +11,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from flow.tools import ecppack, icarus, nextpnr_ecp5, verilator, yosys
+from flow.tools import (
+    ecppack,
+    environment,
+    icarus,
+    klayout,
+    nextpnr_ecp5,
+    verilator,
+    yosys,
+)
 from rtl_gen.errors import ToolNotFoundError
 
 EXAMPLES = """\
@@ -19,7 +27,8 @@ examples:
   intaglio doctor             a table; exit 0 if the default flow can run, else 1
   intaglio doctor --json      the same for programs
 
-YOSYS, NEXTPNR_ECP5, ECPPACK, VERILATOR, IVERILOG and CXX name other programs than the found ones.
+YOSYS, NEXTPNR_ECP5, ECPPACK, VERILATOR, IVERILOG, KLAYOUT and CXX name other programs than those
+found.
 """
 
 
@@ -111,6 +120,16 @@ def find() -> list[Finding]:
         Finding("Chromium", _program("chromium", "chromium-browser", "google-chrome"),
                 "the test that looks at the report page", "apt-get install chromium",
                 needed=False),
+        *(
+            Finding(f"environment {name}", "made" if environment.made(name) else None,
+                    f"layouts: {use}", "made when it is first needed", needed=False)
+            for name, use in {
+                "pdkmaster": "the standard cells", "coriolis": "place and route",
+                "klayout": "layout against netlist", "precheck": "the deck of design rules",
+            }.items()
+        ),
+        Finding("KLayout", _tool(klayout.program_version), "design rules of layouts",
+                "apt-get install klayout", needed=False),
         Finding("openFPGALoader", _program("openFPGALoader"), "loading a bitstream onto a board",
                 "apt-get install openfpgaloader", needed=False),
     ]  # fmt: skip

@@ -29,6 +29,7 @@ _COLUMNS = {
     "fpga__ff__count": "FF",
     "fpga__ebr__count": "EBR",
     "fpga__dsp__count": "DSP",
+    "design__core__area": "µm²",
     "timing__fmax": "MHz",
     "step__cycles__average": "cycles",
     "step__rate__fmax": "steps/s",
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(chips, indent=2))
     elif args.html is not None and len(chips) == 1 and args.results[0].is_file():
-        files.write(args.html, page.render(chips[0]))
+        files.write(args.html, page.render(chips[0], _picture(paths[0])))
         print(f"  {args.html}", file=sys.stderr)
     elif args.html is not None:
         files.write(args.html, page.table([row(chip) for chip in chips], list(_COLUMNS.items())))
@@ -71,6 +72,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(table([row(chip) for chip in chips]))
     return 0
+
+
+def _picture(metrics: Path) -> bytes:
+    """Picture of the layout beside ``metrics.json``; empty for a chip without."""
+    picture = metrics.with_name("chip.png")
+    return picture.read_bytes() if picture.is_file() else b""
 
 
 def find(path: Path) -> list[Path]:

@@ -19,83 +19,85 @@ Run = Callable[[argparse.Namespace], int]
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the stages."""
-    stage = _stage(
+    stage = add_stage(
         subparsers, "quantize", _quantize, "checkpoint to integer graph",
         "quantize configs/models/names.yaml --folder results/names/quantize",
     )  # fmt: skip
-    _files(stage, "config", "--folder")
+    add_files(stage, "config", "--folder")
     stage.add_argument("--checkpoint", help="instead of the configured one")
 
-    stage = _stage(
+    stage = add_stage(
         subparsers, "rtl", _rtl, "integer graph to Verilog",
         "rtl configs/models/names.yaml --graph results/names/quantize/graph.safetensors"
         " --folder results/names/rtl",
     )  # fmt: skip
-    _files(stage, "config", "--graph", "--folder")
+    add_files(stage, "config", "--graph", "--folder")
     stage.add_argument("--target", nargs="+", default=[], metavar="T",
                        help="targets that must hold the chip (the largest ECP5)")  # fmt: skip
 
-    stage = _stage(
+    stage = add_stage(
         subparsers, "verify", _verify, "compare simulated hardware with the golden model",
         "verify configs/models/names.yaml --graph results/names/quantize/graph.safetensors"
         " --manifest results/names/rtl/manifest.json --design results/names/rtl/chip.v"
         " --metrics results/names/verify/metrics.json",
     )  # fmt: skip
-    _files(stage, "config", "--graph", "--manifest", "--metrics")
+    add_files(stage, "config", "--graph", "--manifest", "--metrics")
     stage.add_argument("--checkpoint", help="instead of the configured one")
     source = stage.add_mutually_exclusive_group(required=True)
     source.add_argument("--design", type=Path, help="chip.v")
     source.add_argument("--netlist", type=Path, help="netlist.v")
+    stage.add_argument("--cells", type=Path, help="models of its standard cells (else ECP5's)")
 
-    stage = _stage(
+    stage = add_stage(
         subparsers, "synthesize", _synthesize, "Verilog to netlist",
         "synthesize configs/targets/ulx3s_85f.yaml --model configs/models/names.yaml"
         " --chip results/names/rtl/chip.v"
         " --manifest results/names/rtl/manifest.json --folder results/names/ulx3s_85f",
     )  # fmt: skip
-    _files(stage, "config", "--model", "--chip", "--manifest", "--folder")
+    add_files(stage, "config", "--model", "--chip", "--manifest", "--folder")
 
-    stage = _stage(
+    stage = add_stage(
         subparsers, "place", _place, "netlist to routed design",
         "place configs/targets/ulx3s_85f.yaml --netlist results/names/ulx3s_85f/top.json"
         " --cells results/names/ulx3s_85f/cells.json --seed 1"
         " --folder results/names/ulx3s_85f/seed1",
     )  # fmt: skip
-    _files(stage, "config", "--netlist", "--cells", "--folder")
+    add_files(stage, "config", "--netlist", "--cells", "--folder")
     stage.add_argument("--seed", type=int, default=1, help="seed of the placer (1)")
 
-    stage = _stage(
+    stage = add_stage(
         subparsers, "pack", _pack, "routed design to bitstream",
         "pack configs/targets/ulx3s_85f.yaml --timing results/names/ulx3s_85f/seed1/timing.json"
         " --folder results/names/ulx3s_85f",
     )  # fmt: skip
-    _files(stage, "config", "--folder")
+    add_files(stage, "config", "--folder")
     stage.add_argument("--timing", type=Path, nargs="+", required=True, metavar="FILE")
 
-    stage = _stage(
+    stage = add_stage(
         subparsers, "measure", _measure, "collect the metrics of a chip",
         "measure configs/models/names.yaml configs/targets/ulx3s_85f.yaml …"
         " (`snakemake -p` shows the whole line)",
     )  # fmt: skip
-    _files(stage, "config", "target", "--quality", "--manifest", "--rtl", "--netlist", "--cells",
+    add_files(stage, "config", "target", "--quality", "--manifest", "--rtl", "--netlist", "--cells",
            "--bitstream", "--metrics")  # fmt: skip
     stage.add_argument("--timing", type=Path, nargs="+", required=True, metavar="FILE")
 
-    stage = _stage(
+    stage = add_stage(
         subparsers, "judge", _judge, "judge the metrics of a chip; exit 0 iff all checks pass",
         "judge results/names/ulx3s_85f/metrics.json"
         " --verdict results/names/ulx3s_85f/checks.json",
     )  # fmt: skip
-    _files(stage, "metrics", "--verdict")
+    add_files(stage, "metrics", "--verdict")
 
 
-def _stage(
+def add_stage(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     run: Run,
     title: str,
     example: str,
 ) -> argparse.ArgumentParser:
+    """Add the stage called `name`, done by `run`."""
     stage = subparsers.add_parser(
         name, help=f"stage: {title}", description=f"{title[0].upper()}{title[1:]}.",
         epilog=f"example:\n  intaglio {example}",
@@ -106,7 +108,8 @@ def _stage(
     return stage
 
 
-def _files(stage: argparse.ArgumentParser, *names: str) -> None:
+def add_files(stage: argparse.ArgumentParser, *names: str) -> None:
+    """Add arguments that are paths: options if their name begins with two dashes."""
     for name in names:
         if name.startswith("--"):
             stage.add_argument(name, type=Path, required=True, metavar="PATH")
@@ -144,7 +147,11 @@ def _verify(args: argparse.Namespace) -> int:
 
     model = config.load_model(args.config)
     design = compare.Design(
-        "rtl" if args.design else "netlist", args.design or args.netlist, args.graph, args.manifest
+        "rtl" if args.design else "netlist",
+        args.design or args.netlist,
+        args.graph,
+        args.manifest,
+        args.cells,
     )
     path = checkpoint.locate(args.checkpoint or model.checkpoint)
     compare.run(model, path, design, args.metrics, args.log or args.metrics.with_suffix(".log"))

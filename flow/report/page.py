@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -22,12 +23,27 @@ _HEADLINES = (
     ("fpga__lut__count", "{:,.0f}", "LUT4", "{lut:.1f} % of the device"),
     ("quality__loss__delta", "{:+.4f}", "nats", "loss added by the integers"),
 )
+_LAYOUT_HEADLINES = (
+    ("design__core__area", "{:,.0f}", "µm²", "core area"),
+    ("design__instance__count", "{:,.0f}", "cells", "in the layout, without fillers"),
+    ("step__rate__clock", "{:,.0f}", "per second", "at the clock asked for"),
+    ("step__cycles__average", "{:,.0f}", "cycles", "average step"),
+    ("route__wirelength", "{:,.0f}", "µm", "wires"),
+)
 _STEPS = 40
 _UNITS = 24
 
 
-def render(metrics: Mapping[str, Any]) -> str:
-    """Give the page for the content of a ``metrics.json``."""
+def render(metrics: Mapping[str, Any], picture: bytes = b"") -> str:
+    """Give the page for the content of a ``metrics.json``.
+
+    Parameters
+    ----------
+    picture : bytes
+        PNG of the layout, of a chip that has one.
+    """
+    if "layout" in metrics:
+        return _layout(metrics, picture)
     values = {name: item["value"] for name, item in metrics["metrics"].items()}
     seeds = [(f"seed {item['seed']}", item["fmax_mhz"]) for item in metrics["seeds"]]
     cycles = list(enumerate(metrics["cycles_by_position"], 1))
@@ -35,7 +51,7 @@ def render(metrics: Mapping[str, Any]) -> str:
         chip=metrics,
         noun="token" if metrics["kind"] == "token" else "frame",
         passed=all(check["ok"] for check in metrics["checks"]),
-        headlines=_headlines(values),
+        headlines=_headlines(values, _HEADLINES),
         rows=[
             (METRICS[name], _number(item["value"]), name)
             for name, item in metrics["metrics"].items()
@@ -63,16 +79,39 @@ def render(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def _layout(metrics: Mapping[str, Any], picture: bytes) -> str:
+    layout = metrics["layout"]
+    units = list(layout["units"].items())
+    return _template("layout.html.j2").render(
+        chip=metrics,
+        noun="token" if metrics["kind"] == "token" else "frame",
+        passed=all(check["ok"] for check in metrics["checks"]),
+        headlines=_headlines(
+            {name: item["value"] for name, item in metrics["metrics"].items()}, _LAYOUT_HEADLINES
+        ),
+        rows=[
+            (METRICS[name], _number(item["value"]), name)
+            for name, item in metrics["metrics"].items()
+        ],
+        units=units,
+        total=sum(item["area_um2"] for _, item in units),
+        memories=_memories(metrics["memories"]),
+        picture=base64.b64encode(picture).decode(),
+    )
+
+
 def table(chips: list[dict[str, Any]], columns: list[tuple[str, str]]) -> str:
     """Give an HTML table over chips; `columns` are (key, title)."""
     return _template("table.html.j2").render(chips=chips, columns=columns)
 
 
-def _headlines(values: Mapping[str, float]) -> list[tuple[str, str, str]]:
+def _headlines(
+    values: Mapping[str, float], chosen: tuple[tuple[str, str, str, str], ...]
+) -> list[tuple[str, str, str]]:
     share = {"lut": values.get("fpga__lut__utilization", 0)}
     return [
         (form.format(values[name]), unit, text.format(**share))
-        for name, form, unit, text in _HEADLINES
+        for name, form, unit, text in chosen
         if name in values
     ]
 

@@ -28,10 +28,15 @@ def of_target(method, *args):
     return lambda wildcards: said_plainly(getattr(WORKFLOW, method), wildcards.target, *args)
 
 
-def over_runs(pattern):
-    """Files named by `pattern`, one for each run of the configuration."""
-    models = [model for model, _ in WORKFLOW.runs.runs]
-    targets = [target for _, target in WORKFLOW.runs.runs]
+def targets_of(kind):
+    """Pattern of the names of all targets of this kind."""
+    return "|".join(said_plainly(WORKFLOW.targets_of, kind)) or "(?!)"
+
+
+def over_runs(pattern, kind=None):
+    """Files named by `pattern`, one for each run of the configuration (on targets of this kind)."""
+    runs = [run for run in WORKFLOW.runs.runs if kind in (None, WORKFLOW.kind(run[1]))]
+    models, targets = [model for model, _ in runs], [target for _, target in runs]
     return sorted(set(expand(pattern, zip, model=models, target=targets)))
 
 
@@ -61,7 +66,7 @@ def over_seeds_of(patterns):
 # Folders of stages stand beside those of targets.
 wildcard_constraints:
     model="[a-z][a-z0-9_]*",
-    target=r"(?!(?:quantize|rtl|verify|ecp5|evidence)\b)[a-z][a-z0-9_]*",
+    target=r"(?!(?:quantize|rtl|verify|ecp5|evidence|c4m_sky130)\b)[a-z][a-z0-9_]*",
     seed="[0-9]+",
 
 

@@ -13,6 +13,8 @@ rule synthesize_chip:
         cells=update("results/{model}/{target}/cells.json"),
     log:
         "logs/{model}/{target}/synthesize.log",
+    wildcard_constraints:
+        target=targets_of("fpga"),
     # The longest chain of the workflow starts as early as it can.
     priority: 2
     conda:
@@ -41,6 +43,8 @@ rule place_and_route:
         routed=update("results/{model}/{target}/seed{seed}/job/routed.json"),
     log:
         "logs/{model}/{target}/place.seed{seed}.log",
+    wildcard_constraints:
+        target=targets_of("fpga"),
     # The longest chain of the workflow starts as early as it can.
     priority: 2
     conda:
@@ -68,6 +72,8 @@ rule pack_bitstream:
         choice=update("results/{model}/{target}/bitstream.json"),
     log:
         "logs/{model}/{target}/pack.log",
+    wildcard_constraints:
+        target=targets_of("fpga"),
     conda:
         "../envs/intaglio.yaml"
     params:

@@ -18,6 +18,8 @@ rule collect_metrics:
         ),
     log:
         "logs/{model}/{target}/measure.log",
+    wildcard_constraints:
+        target=targets_of("fpga"),
     conda:
         "../envs/intaglio.yaml"
     params:

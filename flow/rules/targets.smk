@@ -16,7 +16,12 @@ rule verify:
 
 rule fpga:
     input:
-        over_runs("results/{model}/{target}/chip.bit"),
+        over_runs("results/{model}/{target}/chip.bit", "fpga"),
+
+
+rule asic:
+    input:
+        over_runs("results/{model}/{target}/chip.gds", "asic"),
 
 
 rule report:
@@ -30,9 +35,8 @@ for model in WORKFLOW.models:
         name:
             model
         input:
-            expand(
-                "results/{model}/{target}/{file}",
-                model=model,
-                target=WORKFLOW.runs.targets(model),
-                file=["report.html", "signoff.json"],
-            ),
+            [
+                f"results/{model}/{target}/{file}"
+                for target in WORKFLOW.runs.targets(model)
+                for file in ("report.html", said_plainly(WORKFLOW.verdict, target))
+            ],

@@ -38,6 +38,8 @@ rule verify_netlist:
         metrics=update("results/{model}/{target}/verify.json"),
     log:
         "logs/{model}/{target}/verify.log",
+    wildcard_constraints:
+        target=targets_of("fpga"),
     conda:
         "../envs/intaglio.yaml"
     resources:

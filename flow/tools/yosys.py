@@ -1,4 +1,4 @@
-"""Yosys: Verilog to ECP5 cells, with the `pyosys` wheel or the program that ``YOSYS`` names."""
+"""Yosys: Verilog to ECP5 or standard cells, with the `pyosys` wheel or what ``YOSYS`` names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from flow.tools import base
@@ -116,6 +117,36 @@ tee -q -o stat.json stat -json
 write_json -selected top.json
 """
 
+# A power-on value is a habit of FPGAs: without reset a register of a chip starts anywhere.
+# Constant memories become gates (`memory_map`), state becomes flip-flops; equal copies of a memory
+# with one write port merge.
+_CELLS = """\
+read_verilog -sv chip.v
+hierarchy -check -top chip
+setattr -mod -unset keep_hierarchy *
+proc
+attrmap -remove init
+flatten
+synth -top chip -run coarse:fine
+memory_map
+opt -full
+techmap
+opt -fast
+opt_merge
+opt_clean
+dfflibmap -liberty cells.lib
+opt
+abc -liberty cells.lib
+opt_merge
+opt_clean -purge
+setattr -unset src *
+read_liberty -lib cells.lib
+hierarchy -check -top chip
+check -assert
+tee -q -o stat.json stat -liberty cells.lib -json
+write_json netlist.json
+"""
+
 
 def version() -> str:
     """Version of Yosys, e.g. ``0.70``.
@@ -221,6 +252,21 @@ def count_area(design: Path, top: str, rom: Path, liberty: Path, *, alone: str =
     boxes = f"blackbox {alone}.* $paramod*" if alone else ""
     script = _COUNT_ASIC.format(top=top, boxes=boxes)
     return _job(script, {"design.v": design, "rom": rom, "cells.lib": liberty}, ("stat.json",))
+
+
+def synthesize_cells(chip: Path, rom: Path, liberty: str) -> Job:
+    """Map module ``chip`` to the cells of a Liberty text, flattened.
+
+    Parameters
+    ----------
+    chip : Path
+        Verilog text.
+    rom : Path
+        Folder of the images that ``chip.v`` reads as ``rom/<name>.hex``.
+    """
+    inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
+    job = _job(_CELLS, inputs, ("netlist.json", "stat.json"))
+    return replace(job, files={**job.files, "cells.lib": liberty})
 
 
 def progress(line: str) -> str | None:

@@ -1,0 +1,164 @@
+# The views of the standard cells are the same for every chip.
+rule make_cells:
+    output:
+        library=update("results/pdk/c4m_sky130/library.json"),
+        models=update("results/pdk/c4m_sky130/cells.v"),
+    log:
+        "logs/pdk/c4m_sky130/cells.log",
+    conda:
+        "../envs/intaglio.yaml"
+    params:
+        sources=intaglio.sources("cells"),
+    message:
+        "c4m_sky130: making the standard cells"
+    shell:
+        "python -m flow cells --folder results/pdk/c4m_sky130 --log {log}"
+
+
+rule map_chip:
+    input:
+        chip=rules.generate_rtl.output.chip,
+        rom=rules.generate_rtl.output.rom,
+        library=rules.make_cells.output.library,
+    output:
+        mapped=update("results/{model}/{target}/mapped.json"),
+        cells=update("results/{model}/{target}/cells.json"),
+    log:
+        "logs/{model}/{target}/map.log",
+    wildcard_constraints:
+        target=targets_of("asic"),
+    priority: 2
+    conda:
+        "../envs/intaglio.yaml"
+    params:
+        sources=intaglio.sources("map"),
+        tools=intaglio.versions("yosys"),
+    message:
+        "{wildcards.model} on {wildcards.target}: mapping to standard cells"
+    shell:
+        "python -m flow map --chip {input.chip} --views results/pdk/c4m_sky130"
+        " --folder results/{wildcards.model}/{wildcards.target} --log {log}"
+
+
+rule lay_out:
+    input:
+        config=ancient("configs/targets/{target}.yaml"),
+        mapped=rules.map_chip.output.mapped,
+        library=rules.make_cells.output.library,
+    output:
+        gds=update("results/{model}/{target}/chip.gds"),
+        picture=report(
+            update("results/{model}/{target}/chip.png"),
+            caption="../report/layout.rst",
+            category="{model}",
+            labels={"target": "{target}", "content": "layout"},
+        ),
+        placed=update("results/{model}/{target}/layout.json"),
+        routed=update("results/{model}/{target}/routed.json"),
+        verilog=update("results/{model}/{target}/netlist.v"),
+        place=update("results/{model}/{target}/place.json"),
+        summary=update("results/{model}/{target}/finish.json"),
+        drc=update("results/{model}/{target}/drc.json"),
+    log:
+        "logs/{model}/{target}/layout.log",
+    wildcard_constraints:
+        target=targets_of("asic"),
+    priority: 2
+    conda:
+        "../envs/intaglio.yaml"
+    params:
+        settings=of_target("target_settings", "utilization"),
+        sources=intaglio.sources("layout"),
+        tools=intaglio.versions("klayout"),
+    message:
+        "{wildcards.model} on {wildcards.target}: placing and routing"
+    shell:
+        "python -m flow layout {input.config} --mapped {input.mapped}"
+        " --views results/pdk/c4m_sky130"
+        " --folder results/{wildcards.model}/{wildcards.target} --log {log}"
+
+
+rule compare_layout:
+    input:
+        gds=rules.lay_out.output.gds,
+        placed=rules.lay_out.output.placed,
+        library=rules.make_cells.output.library,
+    output:
+        result=update("results/{model}/{target}/lvs.json"),
+    log:
+        "logs/{model}/{target}/lvs.log",
+    wildcard_constraints:
+        target=targets_of("asic"),
+    conda:
+        "../envs/intaglio.yaml"
+    params:
+        sources=intaglio.sources("lvs"),
+    message:
+        "{wildcards.model} on {wildcards.target}: comparing layout and netlist"
+    shell:
+        "python -m flow lvs --gds {input.gds} --placed {input.placed}"
+        " --views results/pdk/c4m_sky130 --result {output.result} --log {log}"
+
+
+rule verify_layout:
+    input:
+        config=ancient("configs/models/{model}.yaml"),
+        graph=rules.quantize_model.output.graph,
+        netlist=rules.lay_out.output.verilog,
+        cells=rules.make_cells.output.models,
+        manifest=rules.generate_rtl.output.manifest,
+    output:
+        metrics=update("results/{model}/{target}/verify.json"),
+    log:
+        "logs/{model}/{target}/verify.log",
+    wildcard_constraints:
+        target=targets_of("asic"),
+    conda:
+        "../envs/intaglio.yaml"
+    resources:
+        checkpoint=of_model("checkpoint"),
+    params:
+        settings=of_model("settings", "tokenizer", "data", "verify"),
+        data=of_model("data"),
+        sources=intaglio.sources("verify"),
+        tools=intaglio.versions("verilator"),
+    message:
+        "{wildcards.model} on {wildcards.target}: comparing the simulated gates with the golden model"
+    shell:
+        "python -m flow verify {input.config} --checkpoint {resources.checkpoint:q}"
+        " --graph {input.graph} --netlist {input.netlist} --cells {input.cells}"
+        " --manifest {input.manifest} --metrics {output.metrics} --log {log}"
+
+
+rule collect_layout_metrics:
+    input:
+        model=ancient("configs/models/{model}.yaml"),
+        target=ancient("configs/targets/{target}.yaml"),
+        quality=rules.quantize_model.output.metrics,
+        manifest=rules.generate_rtl.output.manifest,
+        rtl=rules.verify_rtl.output.metrics,
+        netlist=rules.verify_layout.output.metrics,
+        cells=rules.map_chip.output.cells,
+        place=rules.lay_out.output.place,
+        finish=rules.lay_out.output.summary,
+        lvs=rules.compare_layout.output.result,
+        drc=rules.lay_out.output.drc,
+    output:
+        metrics=update("results/{model}/{target}/metrics.json"),
+    log:
+        "logs/{model}/{target}/measure.log",
+    wildcard_constraints:
+        target=targets_of("asic"),
+    conda:
+        "../envs/intaglio.yaml"
+    params:
+        model=of_model("settings", "title", "quantize", "verify"),
+        target=of_target("target_settings", "title", "process", "clock_mhz"),
+        sources=intaglio.sources("report"),
+    message:
+        "{wildcards.model} on {wildcards.target}: collecting metrics"
+    shell:
+        "python -m flow measure-layout {input.model} {input.target} --quality {input.quality}"
+        " --manifest {input.manifest} --rtl {input.rtl}"
+        " --folder results/{wildcards.model}/{wildcards.target}"
+        " --metrics {output.metrics} --log {log}"

@@ -1,0 +1,114 @@
+"""Size of a block and places of its pins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flow.silicon.cell import Library
+from flow.silicon.netlist import Netlist, alias
+from rtl_gen.errors import TargetError
+
+# Routing tracks: horizontal wires of west and east pins, vertical ones of north and south pins.
+TRACK_HORIZONTAL, TRACK_VERTICAL = 0.46, 0.51
+LEAST_TRACKS = 3
+EDGE = 0.05
+"""Part of a side without pins, at either end."""
+
+OPTIONS = {
+    "density_variation": 0.05, "space_margin": 0.10, "global_iterations": 20, "ripup_limit": 7,
+    "reserved_tracks": 12,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Floorplan:
+    """A block before placement.
+
+    Parameters
+    ----------
+    rows : int
+    width, height : float
+        In micrometres.
+    pins : tuple of (str, str, float)
+        Net, side and place along the side from its start, in micrometres.
+    """
+
+    rows: int
+    width: float
+    height: float
+    pins: tuple[tuple[str, str, float], ...]
+
+
+def plan(netlist: Netlist, library: Library, utilization: float, clock: str) -> Floorplan:
+    """Square block whose mapped cells fill `utilization` of it: inputs west, outputs east.
+
+    Raises
+    ------
+    TargetError
+        If a side is too short for its pins.
+    """
+    area = sum(library.cells[gate.cell].area for gate in netlist.gates)
+    side = math.sqrt(area / utilization)
+    rows = math.ceil(side / library.row_height)
+    height = rows * library.row_height
+    width = math.ceil(side / library.grid) * library.grid
+    inputs = [p for p, way in netlist.ports.items() if way == "input" and p != clock]
+    outputs = [p for p, way in netlist.ports.items() if way == "output"]
+    pins = [
+        *_spread(_ordered(inputs), "west", height, TRACK_HORIZONTAL),
+        *_spread(_ordered(outputs), "east", height, TRACK_HORIZONTAL),
+        (clock, "north", _track(width / 2, TRACK_VERTICAL)),
+    ]
+    return Floorplan(rows, round(width, 3), round(height, 3), tuple(pins))
+
+
+def describe(
+    floorplan: Floorplan, netlist: Netlist, library: Library, clock: str
+) -> dict[str, Any]:
+    """Content of ``floorplan.json``, see `flow.engines.coriolis_place`."""
+    return {
+        "top": netlist.top,
+        "clock": clock,
+        "rows": floorplan.rows,
+        "row_height": library.row_height,
+        "grid": library.grid,
+        "width": floorplan.width,
+        "height": floorplan.height,
+        "pins": [
+            {"net": alias(net).replace("[", "(").replace("]", ")"), "side": side, "at": at}
+            for net, side, at in floorplan.pins
+        ],
+        "options": OPTIONS,
+    }
+
+
+def _ordered(ports: Sequence[str]) -> list[str]:
+    """Ports with their bits in rising order."""
+
+    def key(port: str) -> tuple[str, int]:
+        name, _, index = port.partition("[")
+        return name, int(index[:-1]) if index else 0
+
+    return sorted(ports, key=key)
+
+
+def _spread(
+    ports: Sequence[str], side: str, length: float, track: float
+) -> list[tuple[str, str, float]]:
+    most = int((1 - 2 * EDGE) * length / track / LEAST_TRACKS)
+    if len(ports) > most:
+        raise TargetError(
+            f"{len(ports)} pins do not fit the {side} side of {length:.0f} um, {most} do; lower "
+            "the target's utilization"
+        )
+    room = (1 - 2 * EDGE) * length / max(1, len(ports))
+    step = max(LEAST_TRACKS, int(room / track))
+    first = int(EDGE * length / track)
+    return [(port, side, round((first + i * step) * track, 3)) for i, port in enumerate(ports)]
+
+
+def _track(at: float, track: float) -> float:
+    return round(int(at / track) * track, 3)
