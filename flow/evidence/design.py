@@ -172,6 +172,7 @@ def inlined(design: Design, module: Module) -> Module:
     bits = [bit for port in module.ports.values() for bit in port]
     bits += [bit for cell in module.cells.values() for pin in cell.pins.values() for bit in pin]
     free = max((bit for bit in bits if isinstance(bit, int)), default=0) + 1
+    same: dict[Bit, Bit] = {}
     for name, cell in module.cells.items():
         if cell.type not in design:
             cells[name] = cell
@@ -179,7 +180,12 @@ def inlined(design: Design, module: Module) -> Module:
         inner = inlined(design, design[cell.type])
         place: dict[Bit, Bit] = {"0": "0", "1": "1", "x": "x", "z": "z"}
         for port, inside in inner.ports.items():
-            place |= dict(zip(inside, cell.pins.get(port, ()), strict=False))
+            for bit, outside in zip(inside, cell.pins.get(port, ()), strict=False):
+                # An output may be a constant, or another name of one that was met before.
+                if bit not in place:
+                    place[bit] = outside
+                elif port not in inner.inputs:
+                    same[outside] = place[bit]
         for key, item in inner.cells.items():
             pins = {}
             for pin, inside in item.pins.items():
@@ -189,7 +195,30 @@ def inlined(design: Design, module: Module) -> Module:
                         free += 1
                 pins[pin] = tuple(place[bit] for bit in inside)
             cells[f"{name}.{key}"] = replace(item, pins=pins)
-    return replace(module, cells=cells)
+    return _renamed(replace(module, cells=cells), same)
+
+
+def _renamed(module: Module, same: Mapping[Bit, Bit]) -> Module:
+    """A module whose bits have one name each."""
+    if not same:
+        return module
+
+    def names(bits: Sequence[Bit]) -> tuple[Bit, ...]:
+        found = []
+        for bit in bits:
+            while bit in same:
+                bit = same[bit]  # noqa: PLW2901  # follows a chain
+            found.append(bit)
+        return tuple(found)
+
+    return replace(
+        module,
+        ports={port: names(bits) for port, bits in module.ports.items()},
+        cells={
+            key: replace(cell, pins={pin: names(bits) for pin, bits in cell.pins.items()})
+            for key, cell in module.cells.items()
+        },
+    )
 
 
 def text(value: str) -> str:

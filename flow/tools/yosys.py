@@ -41,6 +41,19 @@ write_json flat.json
 
 PAIR_SUM = Path(__file__).parent / "ecp5_pair_sum.v"
 
+# Registers with their enables, adders as words; nothing is merged or mapped.
+_WORDS = """\
+read_verilog -sv design.v
+hierarchy -check -top {top}
+proc
+opt_expr
+opt_dff
+opt_clean
+setattr -unset src *
+setattr -mod -unset src *
+write_json words.json
+"""
+
 CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
 
 _CHIP = """\
@@ -192,6 +205,11 @@ def elaborate(chip: Path, rom: Path) -> Job:
     """
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
     return _job(_ELABORATE, inputs, ("rtl.json", "flat.json"))
+
+
+def words(design: Path, top: str) -> Job:
+    """Read one module as word-level cells, ``words.json``."""
+    return _job(_WORDS.format(top=top), {"design.v": design}, ("words.json",))
 
 
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow.evidence import block_ram, design, evaluate
+from flow.evidence import block_ram, design, evaluate, memories
 from flow.tools import base, yosys
 from rtl_gen.fabric import rom
 from tests.harness import seed
@@ -73,6 +73,25 @@ def test_words_behind_two_ports(tmp_path: Path) -> None:
     module, words = synthesized(tmp_path, 100, 16, pair=True)
     assert len(evaluate.ports(module)) == 2
     assert numbers(evaluate.rom(module, 100).words) == words
+
+
+def test_columns_that_became_wires(tmp_path: Path) -> None:
+    """In a hierarchy: outputs of a module that are constants, or one bit by two names."""
+    words = [5 * (k & 3) + 16 * (k & 1) for k in range(40)]
+    (tmp_path / "rom").mkdir()
+    (tmp_path / "rom/w.hex").write_text(rom.image(words, 9))
+    (tmp_path / "chip.v").write_text(
+        f"{rom.VERILOG}module chip(input clk, input [5:0] a, output [8:0] d);\n"
+        '  rom #(.WIDTH(9), .DEPTH(40), .ABITS(6), .FILE("rom/w.hex")) array'
+        "(.clk(clk), .en(1'b1), .addr(a), .data(d));\nendmodule\n"
+    )
+    job = yosys.synthesize_chip(tmp_path / "chip.v", tmp_path / "rom")
+    base.run(job, tmp_path / "job", tmp_path / "log")
+    netlist = design.read(tmp_path / "job/netlist.json")
+    item = {"name": "w", "class": "constant", "image": "rom/w.hex", "depth": 40}
+    ((name, path, depth, module),) = memories.constants(netlist, {"memories": [item]})
+    assert (name, path) == ("w", "array")
+    assert numbers(evaluate.rom(module, depth).words) == words
 
 
 def test_bits_that_no_address_reaches_are_told(tmp_path: Path) -> None:

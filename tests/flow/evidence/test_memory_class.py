@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flow.evidence import design, memory_class
+from flow.evidence import design, memory_class, provenance
 from flow.tools import base, yosys
+from rtl_gen.emit import emit
+from rtl_gen.plan import Plan
+from tests import checkpoints
+from tests.chip.test_adapters import build
 from tests.flow.evidence import shapes
 
 
@@ -56,3 +61,44 @@ def test_a_memory_that_the_manifest_hides_is_found(tmp_path: Path) -> None:
     kept = [item for item in made.emitted.manifest["memories"] if item["class"] != "state"]
     findings, _ = memory_class.of_rtl(rtl, flat, {**made.emitted.manifest, "memories": kept})
     assert any("not in the manifest" in line for line in findings)
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[shapes.Made, design.Design, Any]:
+    """A chip with adapter memory, elaborated."""
+    folder = tmp_path_factory.mktemp("adapted")
+    plan = Plan(4, slots=2)
+    graph = build(folder, checkpoints.tiny_gpt2, ("*.mlp.up", "logits"), 2, plan).graph
+    made = shapes.Made(graph, emit(graph, plan))
+    return made, *elaborated(made, folder / "chip")
+
+
+def test_adapters_are_the_only_memory_a_host_writes(adapted) -> None:
+    made, rtl, flat = adapted
+    kinds = {item["class"] for item in made.emitted.manifest["memories"]}
+    assert kinds == {"constant", "adapter", "state"}
+    assert memory_class.of_rtl(rtl, flat, made.emitted.manifest)[0] == []
+    found = provenance.compare(made.words, made.emitted.manifest, made.graph, made.emitted.verilog)
+    assert found.differences == ()
+
+
+@pytest.mark.parametrize(
+    ("port", "memory", "fault"),
+    [
+        ("adapter_write_data", "memory.", True),
+        ("adapter_write_data", "attention.", True),
+        ("seed", "adapter_memory.", True),
+        ("adapter_write_data", "adapter_memory.", False),
+    ],
+)
+def test_ports_of_adapters_reach_adapters_alone(adapted, port, memory, fault) -> None:
+    made, rtl, flat = adapted
+    name, cell = next(
+        (n, c) for n, c in flat.cells.items() if c.type == "$mem_v2" and n.startswith(memory)
+        and c.number("WR_PORTS")
+    )  # fmt: skip
+    pins = {**cell.pins, "WR_DATA": (flat.ports[port][0], *cell.pins["WR_DATA"][1:])}
+    wired = replace(flat, cells={**flat.cells, name: replace(cell, pins=pins)})
+    findings, _ = memory_class.of_rtl(rtl, wired, made.emitted.manifest)
+    wanted = f"values at {port} flow into the write data of {name}"
+    assert (wanted in findings) == fault

@@ -12,14 +12,14 @@ from flow.tools import base, yosys
 from tests.flow.evidence import shapes
 from tests.harness import seed
 
-MUTANTS = 36
+MUTANTS = 30
 
 
 @pytest.fixture(scope="module")
 def chip(tmp_path_factory: pytest.TempPathFactory) -> Chip:
     """A tiny chip, elaborated and synthesized."""
     folder = tmp_path_factory.mktemp("mutation")
-    made = shapes.make("llama_one_layer_no_bos", folder / "checkpoint")
+    made = shapes.make("mlp", folder / "checkpoint")
     made.write(folder)
     source, rom = folder / "chip.v", folder / "rom"
     base.run(yosys.elaborate(source, rom), folder / "rtl", folder / "rtl.log")
