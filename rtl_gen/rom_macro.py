@@ -152,7 +152,9 @@ def wrapper(found: Sequence[RomMacro]) -> str:
             f'    {"else " if k else ""}if (FILE == "{macro.image}")',
             f"      {macro.name} macro(.clk(clk), .en(en), .addr(addr), .data(word));",
         ]
-    lines += ["    else rom_without_a_macro missing();" if found else "", "  endgenerate"]
+    # Yosys elaborates the module with its default parameters, too.
+    otherwise = "else if" if found else "if"
+    lines += [f'    {otherwise} (FILE != "") rom_without_a_macro missing();', "  endgenerate"]
     return "\n".join(["", *lines, "endmodule", ""])
 
 
