@@ -28,6 +28,7 @@ from rtl_gen.emit import design
 from rtl_gen.fabric.address import LEVELS, AddressGenerator
 from rtl_gen.fabric.attention_head import AttentionHead
 from rtl_gen.fabric.etched import Etched, core
+from rtl_gen.fabric.largest import Largest
 from rtl_gen.fabric.product import product
 from rtl_gen.fabric.ram import Ram
 from rtl_gen.fabric.rom import Rom, RomPair
@@ -152,6 +153,8 @@ def _memories() -> Iterator[Item]:
 def _streams() -> Iterator[Item]:
     for width, elements in ((16, 1), (16, 4), (12, 8)):
         yield Item(Skid(width, elements), elements == 1)
+    for places, width, rest in ((8, 16, 25), (4, 12, 21), (16, 16, 25), (40, 10, 31)):
+        yield Item(Largest(places, width, rest), places == 4)
     levels = [(7, (6, 3, 1, 0)), (10, (8, 5, 0, 0)), (9, (8, 0, 0, 0)), (12, (7, 4, 3, 2))]
     for i, (bits, lasts) in enumerate(levels):
         unit = AddressGenerator(bits, [max(1, n) for n in lasts])
@@ -185,6 +188,8 @@ def _tails() -> Iterator[Item]:
         yield Item(Lookup(depth=(1024, 4096, 512)[i], width=width, elements=i + 1), i == 0)
     for i, (vocabulary, elements) in enumerate(((27, 1), (128, 2), (512, 4), (64, 8), (512, 1))):
         yield Item(Sample(width=16, vocabulary=vocabulary, elements=elements), i == 0)
+    for width, elements in ((16, 4), (12, 2), (16, 1)):
+        yield Item(Sample(width=width, vocabulary=512, elements=elements, places=8))
 
 
 def _control() -> Iterator[Item]:

@@ -103,7 +103,8 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
         adapters="adapters" in manifest, activity=watched,
         cells=design.cells or CELLS,
     )  # fmt: skip
-    with Chip(program, design.verilog.parent, context=graph.context) as chip:
+    top_k = manifest.get("plan", {}).get("top_k", 0)
+    with Chip(program, design.verilog.parent, context=graph.context, top_k=top_k) as chip:
         check_identity(chip, manifest["identity"])
         if watched:
             chip.activity(True)

@@ -76,6 +76,7 @@ class Plan:
     elements: int | None
     heads: int | None
     styles: Mapping[str, str]
+    top_k: int
     objective: str
     utilization: float
 
@@ -97,6 +98,7 @@ class Generate:
 
     prompt: str
     temperature: float
+    top_k: int
     seed: int
     limit: int
     count: int
@@ -168,6 +170,12 @@ def load_model(path: Path) -> ModelConfig:
     if values["checkpoint"] == "auto":
         values["checkpoint"] = f"models/{path.stem}"
     plan = {name: None if value == "auto" else value for name, value in values["plan"].items()}
+    places, top_k = plan["top_k"], values["generate"]["top_k"]
+    if top_k > places:
+        raise ConfigError(
+            f"{path}: generate.top_k: {top_k} is more than plan.top_k, {places}: set plan.top_k to "
+            f"{top_k} or more to build the hardware for it"
+        )
     return ModelConfig(
         name=path.stem,
         title=values["title"],

@@ -78,8 +78,8 @@ def choose(
         If the network cannot be built.
     """
     styles = style.pinned(design, wanted.styles)
-    pins = Pins(wanted.lanes, wanted.elements, wanted.heads, slots, styles)
-    free = Pins(slots=slots, styles=styles)
+    pins = Pins(wanted.lanes, wanted.elements, wanted.heads, slots, styles, wanted.top_k)
+    free = Pins(slots=slots, styles=styles, top_k=wanted.top_k)
     found = chooser.search(design, tuple(item for item, _ in aims), free)
     item = chooser.best(found, wanted.objective, wanted.utilization, pins)
     chosen = item or explain.nearest(found, pins)

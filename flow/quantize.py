@@ -83,7 +83,9 @@ def samples(
     drawn = []
     for seed in range(settings.seed, settings.seed + settings.count):
         tokens = list(
-            interpreter.generate(graph, prompt, beta=beta, seed=seed, limit=settings.limit)
+            interpreter.generate(
+                graph, prompt, beta=beta, seed=seed, limit=settings.limit, top_k=settings.top_k
+            )
         )
         said = tokenizer.decode([token for token in tokens if token not in graph.eos])
         drawn.append({"seed": seed, "tokens": len(tokens), "text": settings.prompt + said})

@@ -149,6 +149,8 @@ class Chip:
         Folder that holds ``rom/``, the images that ``chip.v`` reads; a netlist needs none.
     context : int
         Positions of the chip, for refusing prompts that do not fit; 0 does not check.
+    top_k : int
+        Largest `top_k` of the chip, ``plan.top_k`` of its manifest.
     watchdog_cycles : int
         Cycles without a transfer after which the simulation gives up.
     reset_seed : int
@@ -163,6 +165,7 @@ class Chip:
         images: Path,
         *,
         context: int = 0,
+        top_k: int = 0,
         watchdog_cycles: int = WATCHDOG_CYCLES,
         reset_seed: int = 1,
         trace: Path | None = None,
@@ -170,6 +173,7 @@ class Chip:
         self.program = program
         self.context = context
         self._counting = False
+        self.top_k = top_k
         self._said: list[str] = []
         self._answering = False
         arguments = [str(watchdog_cycles), str(reset_seed)]
@@ -242,7 +246,7 @@ class Chip:
         return int(self._expect("value")[0])
 
     def generate(
-        self, prompt: Sequence[int], *, beta: int, seed: int, limit: int = 0
+        self, prompt: Sequence[int], *, beta: int, seed: int, limit: int = 0, top_k: int = 0
     ) -> Iterator[Step]:
         """Generate one sequence; see `rtl_gen.golden.interpreter.generate`.
 
@@ -255,7 +259,7 @@ class Chip:
         Raises
         ------
         FlowError
-            If the prompt does not fit the context.
+            If the prompt does not fit the context, or `top_k` the chip.
         ToolError
             If the simulation fails: it hangs, breaks a rule of the streams, or dies.
         """
@@ -264,7 +268,12 @@ class Chip:
                 f"a prompt of {len(prompt)} tokens does not fit the {self.context} positions of "
                 "the chip; give a shorter prompt"
             )
-        words = [beta, initial_rng(seed), limit, len(prompt), *prompt]
+        if top_k > self.top_k:
+            raise FlowError(
+                f"the chip draws among at most {self.top_k} largest logits, not {top_k}; "
+                "raise plan.top_k"
+            )
+        words = [beta, initial_rng(seed), limit, top_k, len(prompt), *prompt]
         self._send(f"generate {' '.join(map(str, words))}")
         try:
             while True:

@@ -53,15 +53,19 @@ class Case:
     seed : int
     limit : int
         0 has no limit.
+    top_k : int
+        0 is all.
     """
 
     prompt: tuple[int, ...]
     beta: int
     seed: int
     limit: int
+    top_k: int = 0
 
     def __str__(self) -> str:
         how = f"sampled with seed {self.seed}, beta {self.beta}" if self.beta else "greedy"
+        how += f", top_k {self.top_k}" if self.top_k else ""
         return f"prompt {list(self.prompt)} {how}, limit {self.limit}"
 
 
@@ -160,7 +164,7 @@ def compare_tokens(
     seen = _Seen(graph, chip, adapter)
     planned = max(len(prompts), len(PACES)) + len(prompts) * len(seeds)
     for case, pace in zip(
-        _cases(graph, prompts, seeds, tokens, temperature), cycle(PACES), strict=False
+        _cases(graph, prompts, seeds, tokens, temperature, chip.top_k), cycle(PACES), strict=False
     ):
         seen.run(case, pace)
         enough = seen.sequences >= planned and seen.counts.total() >= tokens
@@ -193,12 +197,14 @@ class _Seen:
         expected = list(
             interpreter.generate(
                 self.graph, case.prompt, beta=case.beta, seed=case.seed, limit=case.limit,
-                adapter=self.adapter,
+                top_k=case.top_k, adapter=self.adapter,
             )
         )  # fmt: skip
         self.chip.pace(pace)
         found = list(
-            self.chip.generate(case.prompt, beta=case.beta, seed=case.seed, limit=case.limit)
+            self.chip.generate(
+                case.prompt, beta=case.beta, seed=case.seed, limit=case.limit, top_k=case.top_k
+            )
         )
         self.sequences += 1
         self.counts.update(expected)
@@ -348,13 +354,19 @@ def _cases(
     seeds: Sequence[int],
     tokens: int,
     temperature: float,
+    places: int,
 ) -> Iterator[Case]:
-    """Every prompt greedily and with every seed, then every prompt with more seeds, for ever."""
+    """Every prompt greedily and with every seed, then every prompt with more seeds, for ever.
+
+    Where the chip has places for the largest logits, sampled sequences use all of them, none and
+    half of them in turn.
+    """
     node = next(node for node in graph.nodes if isinstance(node.op, Sample))
     assert isinstance(node.op, Sample)  # the line above, for the type checker
     scale = graph.value(node.inputs[0]).scale
     betas = cycle(golden_sample.beta(factor * temperature, scale, node.op.shift)
                   for factor in (1, 2))  # fmt: skip
+    kept = cycle((places, 0, -(-places // 2)) if places else (0,))
     # A sequence that could fill a long context stops early, so that others get their turn.
     limit = -(-tokens // len(prompts)) if graph.context > tokens else 0
     # Greedily at every pace, though there may be fewer prompts.
@@ -362,8 +374,8 @@ def _cases(
         yield Case(tuple(prompt), 0, 0, limit)
     more = count(max(seeds, default=0) + 1)
     for seed in chain(seeds, more):
-        for prompt, beta in zip(prompts, betas, strict=False):
-            yield Case(tuple(prompt), beta, seed, limit)
+        for prompt, beta, top_k in zip(prompts, betas, kept, strict=False):
+            yield Case(tuple(prompt), beta, seed, limit, top_k)
 
 
 def _filling(graph: IntegerGraph, seen: Mapping[int, int]) -> list[int]:

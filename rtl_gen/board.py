@@ -81,13 +81,18 @@ class Board(wiring.Component):
         Serial rate, bits per second.
     temperature : float
         Sampling temperature after reset; 0 is greedy.
-    seed, limit : int
-        Seed and token limit after reset.
+    seed, limit, top_k : int
+        Seed, token limit and number of largest logits that take part in a draw, after reset.
+
+    Raises
+    ------
+    TargetError
+        If the clock or the serial rate cannot be made, or the chip has no hardware for `top_k`.
     """
 
     def __init__(
         self, manifest: dict[str, Any], *, clock_mhz: float, oscillator_mhz: float, baud: int,
-        temperature: float = 0.0, seed: int = 1, limit: int = 0,
+        temperature: float = 0.0, seed: int = 1, limit: int = 0, top_k: int = 0,
     ) -> None:  # fmt: skip
         self.tokens = manifest["kind"] == "token"
         self.adapters = "adapters" in manifest
@@ -100,7 +105,14 @@ class Board(wiring.Component):
         beta = 0
         if self.tokens and temperature > 0:
             beta = min(65535, max(1, round(manifest["beta_per_unit_temperature"] / temperature)))
-        self.registers = {"seed": initial_rng(seed), "beta": beta, "limit": limit}
+        places = manifest["plan"]["top_k"]
+        if top_k > places:
+            raise TargetError(
+                f"top_k: the chip draws among at most {places} largest logits, not {top_k}; "
+                "raise plan.top_k or lower generate.top_k"
+            )
+        self.registers = {"seed": initial_rng(seed), "beta": beta, "limit": limit, "top_k": top_k}
+        self.inputs = ["start", "seed", "beta", "limit", *(["top_k"] if places else [])]
         frame = max((prod(i["shape"]) for i in manifest["inputs"].values()), default=1)
         self.depth = manifest["context"] + 1 if self.tokens else frame
         super().__init__(
@@ -144,7 +156,7 @@ class Board(wiring.Component):
             ports |= {f"i_{name}": getattr(bridge, name) for name in names}
             ports["o_adapter_read_data"] = bridge.adapter_read_data
         if self.tokens:
-            ports |= {f"i_{n}": getattr(bridge, n) for n in ("start", "seed", "beta", "limit")}
+            ports |= {f"i_{n}": getattr(bridge, n) for n in self.inputs}
         m.submodules.chip = Instance("chip", i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
         return m
 
@@ -189,17 +201,17 @@ class Board(wiring.Component):
 
 def top(
     manifest: dict[str, Any], *, clock_mhz: float, oscillator_mhz: float = 25.0,
-    baud: int = 115200, temperature: float = 0.0, seed: int = 1, limit: int = 0,
+    baud: int = 115200, temperature: float = 0.0, seed: int = 1, limit: int = 0, top_k: int = 0,
 ) -> str:  # fmt: skip
     """Verilog of module ``top``, which instantiates module ``chip``; see `Board`.
 
     Raises
     ------
     TargetError
-        If the clock or the serial rate cannot be made.
+        If the clock or the serial rate cannot be made, or the chip has no hardware for `top_k`.
     """
     board = Board(
         manifest, clock_mhz=clock_mhz, oscillator_mhz=oscillator_mhz, baud=baud,
-        temperature=temperature, seed=seed, limit=limit,
+        temperature=temperature, seed=seed, limit=limit, top_k=top_k,
     )  # fmt: skip
     return convert(board, "top", primitives=False)

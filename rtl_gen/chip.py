@@ -96,6 +96,8 @@ class Chip(wiring.Component):
         Only when the network reads tokens: start with the bos token; random state, inverse
         temperature (0 greedy) and most tokens to generate (0 no limit), all three taken when a
         sequence starts.
+    top_k : In
+        Only with places for them: how many largest logits take part in a draw (0 all), taken alike.
     busy, cycles, position : Out
         Status; clock cycles of the last step.
     active : Out
@@ -151,6 +153,7 @@ class Chip(wiring.Component):
             }
         if self.tokens:
             ports |= {"start": In(1), "seed": In(32), "beta": In(16), "limit": In(16)}
+            ports |= {"top_k": In(8)} if units["sample"].places else {}
         super().__init__(ports)
 
     def roms(self) -> list[tuple[rom.Rom | rom.RomPair, int]]:
@@ -265,10 +268,8 @@ class Chip(wiring.Component):
                 with m.If(self._reads(head) & self._writes(head)):
                     m.d.comb += free.eq(0)
         position = sequencer.position
-        if "matvec" in units:
-            m.d.comb += units["matvec"].drain.eq(commit & self._writes("matvec"))
-        if "etched" in units:
-            m.d.comb += units["etched"].drain.eq(commit & self._writes("etched"))
+        for name in (name for name in ("matvec", "etched") if name in units):
+            m.d.comb += units[name].drain.eq(commit & self._writes(name))
         if "route" in units:
             self._select_expert(m)
         if "embedding" in units:
@@ -291,6 +292,8 @@ class Chip(wiring.Component):
                 units["sample"].seed.eq(self.seed),
                 units["sample"].load.eq(sequencer.loading),
             ]
+            if units["sample"].places:
+                m.d.comb += units["sample"].top_k.eq(register(m, sequencer.loading, self.top_k))
 
     def _select_expert(self, m: Module) -> None:
         """Add the chosen expert's offset to the bases of the matrix unit's ROMs.
@@ -433,12 +436,10 @@ class Chip(wiring.Component):
         held_limit = register(m, sequencer.loading, self.limit)
         m.d.comb += [sequencer.begin.eq(self.start), sequencer.limit.eq(held_limit)]
         sample = units["sample"]
-        logits = stream.Signature(self.memory.shape).create(path=("logits",))
-        m.d.comb += [
-            logits.payload.eq(source.payload),
-            logits.valid.eq(source.valid & self._to("sample")),
-        ]
-        _join(m, logits, sample.i)  # which never stalls while it counts logits
+        m.d.comb += sample.i.payload.eq(source.payload)
+        m.d.comb += sample.i.valid.eq(source.valid & self._to("sample"))
+        if sample.places:  # else it never stalls while it counts logits
+            m.d.comb += accepts.eq(sample.i.ready | ~self._to("sample"))
         wiring.connect(m, sample.o, sequencer.drawn)
         with m.If(self._to("sample")):
             m.d.comb += sequencer.done.eq(sample.o.valid)

@@ -251,6 +251,7 @@ def _manifest(
             "heads": plan.heads,
             "slots": plan.slots,
             "styles": dict(plan.styles),
+            "top_k": plan.top_k,
         },
         # With a matrix wired in space, chip.v depends on the values of these weights.
         "weights_in_logic": sorted({item.name for item in contents.etched}),

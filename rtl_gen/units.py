@@ -222,6 +222,7 @@ def build(
         units["add"] = Lockstep([Add(width=width) for _ in copies], ["a", "b"], width)
     if any(isinstance(op, ir.Sample) for op in ops):
         units["sample"] = Sample(
-            width=sizes.stream, vocabulary=graph.vocabulary, elements=plan.elements
-        )
+            width=sizes.stream, vocabulary=graph.vocabulary, elements=plan.elements,
+            places=min(plan.top_k, graph.vocabulary),
+        )  # fmt: skip
     return units

@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,8 @@ from rtl_gen.quantize import frame_integers
 
 RESULTS = Path("results")
 LOGS = Path("logs")
+TOP_K_MAX = 255
+"""Of the register."""
 
 EPILOG = """\
 Generates with what `snakemake` built last; what is missing is built first. The text goes to
@@ -43,6 +45,7 @@ examples:
   intaglio run names --engine rtl --prompt jo         the simulated Verilog goes on from "jo"
   intaglio run names --engine netlist --seed 7        the synthesized netlist, another name
   intaglio run names --temperature 0                  the likeliest token every time
+  intaglio run names --top-k 5                        one of the five likeliest tokens
   intaglio run stories260k --adapter shakespeare      with a LoRA adapter in its memory
   intaglio run names --tokens 0,12,5                  a prompt of token ids
   intaglio run digits_cnn --input digits.npz --count 5  labels and outputs of five frames
@@ -98,6 +101,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     prompt.add_argument("--tokens", help="token ids to go on from, e.g. 0,12,5")
     parser.add_argument("--seed", type=int, help="(default: generate.seed)")
     parser.add_argument("--temperature", type=float, help="0 is greedy (generate.temperature)")
+    parser.add_argument(
+        "--top-k", type=int, help="draw among this many largest logits, 0 for all (generate.top_k)"
+    )
     parser.add_argument("--limit", type=int, help="most tokens, 0 for no limit (generate.limit)")
     parser.add_argument("--input", type=Path, metavar="FILE", help=".npz file with frames in in_x")
     parser.add_argument("--count", type=int, default=1, help="frames of the file (%(default)s)")
@@ -145,7 +151,10 @@ def _text(args: argparse.Namespace, found: Artefacts, chip: Chip | None) -> None
     limit = settings.limit if args.limit is None else args.limit
     if limit < 0 or limit > 0xFFFF:
         raise ConfigError(f"--limit: expected 0 to 65535, found {limit}")
-    steps = _steps(found, chip, prompt, _beta(graph, temperature), seed, limit)
+    top_k = settings.top_k if args.top_k is None else args.top_k
+    _check_top_k(top_k, chip)
+    registers = {"beta": _beta(graph, temperature), "seed": seed, "limit": limit, "top_k": top_k}
+    steps = _steps(found, chip, prompt, registers)
     shown = text.Stream(tokenizer, prompt)
     cycles: list[int] = []
     count = 0
@@ -190,16 +199,15 @@ def _frames(args: argparse.Namespace, found: Artefacts, chip: Chip | None) -> No
 
 
 def _steps(
-    found: Artefacts, chip: Chip | None, prompt: Sequence[int], beta: int, seed: int, limit: int
+    found: Artefacts, chip: Chip | None, prompt: Sequence[int], registers: Mapping[str, int]
 ) -> Iterator[tuple[int, int]]:
     """Tokens with their clock cycles, 0 where there is no clock."""
     if chip is None:
-        for token in interpreter.generate(
-            found.graph, prompt, beta=beta, seed=seed, limit=limit, adapter=found.adapter
-        ):
+        tokens = interpreter.generate(found.graph, prompt, **registers, adapter=found.adapter)
+        for token in tokens:
             yield token, 0
     else:
-        for step in chip.generate(prompt, beta=beta, seed=seed, limit=limit):
+        for step in chip.generate(prompt, **registers):
             yield step.token, step.cycles
 
 
@@ -220,7 +228,8 @@ def _chip(found: Artefacts) -> Chip:
         # The same program as the comparison's, which is built already.
         activity=found.engine == "rtl" and manifest["kind"] == "token",
     )  # fmt: skip
-    chip = Chip(program, verilog.parent, context=found.graph.context)
+    top_k = manifest.get("plan", {}).get("top_k", 0)
+    chip = Chip(program, verilog.parent, context=found.graph.context, top_k=top_k)
     try:
         check_identity(chip, manifest["identity"])
         if found.adapter is not None:
@@ -265,6 +274,16 @@ def _check_prompt(prompt: Sequence[int], graph: IntegerGraph) -> None:
         raise ConfigError(
             f"--prompt: {len(prompt)} tokens do not fit the context of {graph.context}; "
             "give a shorter prompt"
+        )
+
+
+def _check_top_k(top_k: int, chip: Chip | None) -> None:
+    """The golden model draws among any number; a chip has places for some."""
+    most = TOP_K_MAX if chip is None else chip.top_k
+    if not 0 <= top_k <= most:
+        raise ConfigError(
+            f"--top-k: expected 0 (all) to {most}, found {top_k}"
+            + ("; the chip has no more places: raise plan.top_k" if most < TOP_K_MAX else "")
         )
 
 

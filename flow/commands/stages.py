@@ -167,6 +167,7 @@ def _synthesize(args: argparse.Namespace) -> int:
         files.read_json(args.manifest), clock_mhz=target.clock_mhz,
         oscillator_mhz=target.oscillator_mhz, baud=target.baud,
         temperature=start.temperature, seed=start.seed, limit=start.limit,
+        top_k=start.top_k,
     )  # fmt: skip
     fpga.synthesize(args.chip, top, target, args.folder, args.log or args.folder / "synthesize.log")
     return 0

@@ -1,7 +1,7 @@
 // Runs a chip in Verilator, one line of text per command, so that Python stays out of the clock loop.
 //
 //   pace SEED IDLE STALL      pause inputs / stall outputs in IDLE / STALL of 256 cycles; 0 0 is full speed
-//   generate BETA RNG LIMIT N TOKEN*N     -> "step TOKEN CYCLES COUNTER POSITION LAST" each, then "done CYCLES"
+//   generate BETA RNG LIMIT TOP_K N TOKEN*N  -> "step TOKEN CYCLES COUNTER POSITION LAST" each, then "done CYCLES"
 //   frame N VALUE*N           -> "out VALUE LAST" each, then "done CYCLES"
 //   identity                  -> "identity HEX"
 //   write ADDRESS VALUE       -> "done 1", a register of the adapter port (built with ADAPTERS)
@@ -242,14 +242,24 @@ void done(const Bench& bench, uint64_t begin) {
 }
 
 #ifndef FRAME
+// Chips without the hardware for it have no such port; the first form is chosen where it exists.
+template <typename Chip> auto set_top_k(Chip& chip, uint32_t top_k, int) -> decltype(void(chip.top_k)) {
+    chip.top_k = top_k;
+}
+
+template <typename Chip> void set_top_k(Chip&, uint32_t top_k, long) {
+    if (top_k != 0) fail("the chip has no register top_k for %u; raise plan.top_k", unsigned(top_k));
+}
+
 void generate(Bench& bench, Pace& pace, std::istream& line) {
     Vchip& chip = bench.ports();
-    uint32_t beta, rng, limit;
-    if (!(line >> beta >> rng >> limit)) fail("malformed command: generate");
+    uint32_t beta, rng, limit, top_k;
+    if (!(line >> beta >> rng >> limit >> top_k)) fail("malformed command: generate");
     const std::vector<uint32_t> beats = read_beats(line);
     chip.beta = beta;
     chip.seed = rng;
     chip.limit = limit;
+    set_top_k(chip, top_k, 0);
     const uint64_t begin = bench.now();
     if (beats.empty()) {
         chip.start = 1;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from typing import Any
@@ -13,12 +14,20 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.beat import beat, split
+from rtl_gen.fabric.largest import Largest
 from rtl_gen.fabric.pipeline import delay, multiply, register
+from rtl_gen.fabric.skid import Skid
 
 NOISE_BITS = 16
 NOISE_DEPTH = 1024
 MAX_SHIFT = 24
 RNG_BITS = 32
+WORD_BITS = 16
+"""Random bits of one draw."""
+
+TOP_K_BITS = 8
+SCORE_CYCLES = 5
+"""From a logit to its score."""
 
 
 def _advance(rng: int) -> int:
@@ -39,11 +48,31 @@ def _linear(rng: Signal, function: Callable[[int], int]) -> Value:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """A logit and its random word."""
+
+    logit: Value
+    word: Value
+
+
+@dataclass(frozen=True, slots=True)
+class _Picked:
+    """The largest logits, smallest first: one while `popping`, of which `counts` takes part."""
+
+    popping: Value
+    counts: Value
+    last: Value
+    draw: _Draw
+    token: Value
+
+
 class Sample(wiring.Component):
     """Index of the largest score of a vector of logits; golden model `rtl_gen.golden.sample`.
 
     Latency 7 cycles after the last logit, one more per doubling of `elements`; throughput 1 beat
-    per cycle.
+    per cycle. With `places` one cycle more. While `top_k` counts, a beat takes a cycle for each of
+    its logits that may be among the largest so far, and the latency is `places` + 10 cycles.
 
     Parameters
     ----------
@@ -53,6 +82,8 @@ class Sample(wiring.Component):
         Number of logits.
     elements : int
         Logits of a beat; divides `vocabulary`.
+    places : int
+        Largest `top_k`; 0 leaves the choice among the largest logits out of the hardware.
 
     Members
     -------
@@ -64,6 +95,9 @@ class Sample(wiring.Component):
         Pulse before the first logit.
     beta : In(16)
         Inverse temperature, 0 for greedy.
+    top_k : In(8)
+        Only if there are `places`: how many of the largest logits take part, 0 for all; more than
+        `places` counts as `places`.
     shift : In
         Left shift of the noise.
     seed, load : In
@@ -71,11 +105,17 @@ class Sample(wiring.Component):
     """
 
     def __init__(
-        self, *, width: int, vocabulary: int, elements: int = 1, name: str = "gumbel"
-    ) -> None:
+        self, *, width: int, vocabulary: int, elements: int = 1, places: int = 0,
+        name: str = "gumbel",
+    ) -> None:  # fmt: skip
+        self.width = width
         self.vocabulary = vocabulary
         self.elements = elements
+        self.places = places
         self.noises = rom.copies(name, NOISE_DEPTH, NOISE_BITS, elements)
+        if places:
+            self.token_bits = max(1, (vocabulary - 1).bit_length())
+            self.largest = Largest(places, width, WORD_BITS + self.token_bits)
         super().__init__(
             {
                 "i": In(stream.Signature(beat(width, elements))),
@@ -86,6 +126,7 @@ class Sample(wiring.Component):
                 "seed": In(RNG_BITS),
                 "load": In(1),
             }
+            | ({"top_k": In(TOP_K_BITS)} if places else {})
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -94,8 +135,11 @@ class Sample(wiring.Component):
         on = Const(1)
         greedy = self.beta == 0
         count = Signal(range(self.vocabulary // self.elements + 1))
-        taken = self.i.valid & self.i.ready
-        m.d.comb += self.i.ready.eq(count != 0)
+        beats: Any = self.i
+        if self.places:
+            # Whether a beat leaves depends on its logits; the buffer keeps that off `i.ready`.
+            beats = self._buffered(m)
+        taken = beats.valid & beats.ready
 
         rng = Signal(RNG_BITS, init=1)
         states = self._states(m, rng)
@@ -103,15 +147,32 @@ class Sample(wiring.Component):
             m.d.sync += rng.eq(self.seed)
         with m.Elif(taken & ~greedy):
             m.d.sync += rng.eq(states[-1])
+        logits = split(beats.payload, self.elements)
+        draws = [
+            _Draw(logit, state[-WORD_BITS:]) for logit, state in zip(logits, states, strict=True)
+        ]
 
-        # A candidate per element: whether it beats those before it, its score, its place.
-        candidates: list[tuple[Value, Value]] = []
+        m.d.comb += beats.ready.eq(count != 0)
+        ends, all_take_part = taken & (count == 1), Const(1)
+        if self.places:
+            select = self.top_k.any() & ~greedy
+            offered = beats.valid & (count != 0)
+            picked = self._select(m, draws, offered, select, beats.ready, ends)
+            draws[0] = _Draw(
+                Mux(picked.popping, picked.draw.logit, draws[0].logit),
+                Mux(picked.popping, picked.draw.word, draws[0].word),
+            )
+            all_take_part = ~select
+
+        # A candidate per element: its score, its place; of two the larger, the first if equal.
         for k, memory in enumerate(self.noises):
             m.submodules[f"noise{k}"] = memory
-        logits, noises = split(self.i.payload, self.elements), rom.readers(self.noises)
-        for k, (logit, state, noise) in enumerate(zip(logits, states, noises, strict=True)):
-            candidates.append((self._score(m, logit, state, noise, greedy), Const(k, 16)))
-        latency = 5
+        candidates: list[tuple[Value, Value]] = [
+            (self._score(m, draw, noise, greedy), Const(k, 16))
+            for k, (draw, noise) in enumerate(zip(draws, rom.readers(self.noises), strict=True))
+        ]
+        first_score = candidates[0][0]
+        latency = SCORE_CYCLES
         while len(candidates) > 1:
             candidates = [
                 self._better(m, a, b)
@@ -120,17 +181,29 @@ class Sample(wiring.Component):
             latency += 1
 
         # Running maximum; the earliest of equal scores stays.
-        valid = delay(m, on, taken, latency, reset=True)
+        valid = delay(m, on, taken & all_take_part, latency, reset=True)
+        finished = delay(m, on, ends & all_take_part, latency + 1, reset=True)
         score, place = candidates[0]
         first = Signal()
         index = Signal(range(max(2, self.vocabulary)))
         best = Signal.like(score, reset_less=True)
         token = Signal(16, reset_less=True)
+        found: Value = index | place
+        better = score > best
         with m.If(valid):
-            m.d.sync += [index.eq(index + self.elements), first.eq(0)]
-            with m.If(first | (score > best)):
-                m.d.sync += [best.eq(score), token.eq(index | place)]
-        finished = delay(m, on, taken & (count == 1), latency + 1, reset=True)
+            m.d.sync += index.eq(index + self.elements)
+        if self.places:
+            # Entries come in the order of their logits, so equal scores are told apart by token.
+            alone = delay(m, on, picked.popping & picked.counts, SCORE_CYCLES, reset=True)
+            alone_token = delay(m, on, picked.token, SCORE_CYCLES)
+            score, found = Mux(alone, first_score, score), Mux(alone, alone_token, found)
+            better = (score > best) | (alone & (score == best) & (alone_token < token))
+            valid = valid | alone
+            finished = finished | delay(m, on, picked.last, SCORE_CYCLES + 1, reset=True)
+        with m.If(valid):
+            m.d.sync += first.eq(0)
+            with m.If(first | better):
+                m.d.sync += [best.eq(score), token.eq(found)]
         with m.If(self.start):
             m.d.sync += [count.eq(self.vocabulary // self.elements), index.eq(0), first.eq(1)]
         with m.Elif(taken):
@@ -141,6 +214,72 @@ class Sample(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
         m.d.comb += self.o.payload.eq(token)
         return m
+
+    def _buffered(self, m: Module) -> Any:
+        """The input behind a buffer."""
+        skid = m.submodules.skid = Skid(self.width, self.elements)
+        wiring.connect(m, wiring.flipped(self.i), skid.i)
+        return skid.o
+
+    def _select(
+        self,
+        m: Module,
+        draws: list[_Draw],
+        offered: Value,
+        select: Value,
+        ready: Value,
+        ends: Value,
+    ) -> _Picked:
+        """Keep the largest logits with their random words, then give them one by one.
+
+        While a beat has more than one logit that may be among the largest it stays: `ready` is
+        low, one of them is entered a cycle.
+        """
+        on = Const(1)
+        token_bits = self.token_bits
+        largest = m.submodules.largest = self.largest
+        arrived, gone = Signal(token_bits), Signal(self.elements)
+        # The last place is one entry behind; it only grows, so at worst an entry too many is tried.
+        wanted = Signal(self.elements)
+        m.d.comb += wanted.eq(
+            Cat(
+                offered & select & ~gone[k] & (draw.logit > largest.last_key)
+                for k, draw in enumerate(draws)
+            )
+        )
+        lowest = Signal(self.elements)
+        m.d.comb += lowest.eq(wanted & -wanted)
+        with m.If(wanted != lowest):
+            m.d.comb += ready.eq(0)
+            m.d.sync += gone.eq(gone | lowest)
+        with m.Elif(offered):
+            m.d.sync += [gone.eq(0), arrived.eq(arrived + self.elements)]
+        with m.If(self.start):
+            m.d.sync += arrived.eq(0)
+        entry = Signal(self.width + WORD_BITS + token_bits)
+        for k, draw in enumerate(draws):
+            with m.If(lowest[k]):
+                token = (arrived | k)[:token_bits]
+                m.d.comb += entry.eq(Cat(draw.logit, draw.word, token))
+        pops = Signal(range(self.places + 1))
+        m.d.comb += [
+            largest.clear.eq(self.start),
+            largest.insert.eq(register(m, on, wanted.any(), reset=True)),
+            Cat(largest.key, largest.rest).eq(register(m, on, entry)),
+            largest.pop.eq(pops != 0),
+        ]
+        # The last entry is in its place two cycles after its beat has left.
+        with m.If(register(m, on, ends & select, reset=True)):
+            m.d.sync += pops.eq(self.places)
+        with m.Elif(largest.pop):
+            m.d.sync += pops.eq(pops - 1)
+        return _Picked(
+            popping=largest.pop,
+            counts=largest.held & (pops <= self.top_k),
+            last=pops == 1,
+            draw=_Draw(largest.last_key[:-1].as_signed(), largest.last_rest[:WORD_BITS]),
+            token=largest.last_rest[WORD_BITS:],
+        )
 
     def _states(self, m: Module, rng: Signal) -> list[Signal]:
         """The generator's states for the elements of a beat."""
@@ -157,11 +296,11 @@ class Sample(wiring.Component):
             states.append(state)
         return states
 
-    def _score(self, m: Module, logit: Value, state: Signal, noise: Any, greedy: Value) -> Signal:
-        """Scaled logit plus shifted noise, 5 cycles."""
+    def _score(self, m: Module, draw: _Draw, noise: Any, greedy: Value) -> Signal:
+        """Scaled logit plus shifted noise, `SCORE_CYCLES`."""
         on = Const(1)
         # Bin of the noise table: leading zeros, then six bits.
-        w = state[16:]
+        w = draw.word
         bin_address = Signal(10, reset_less=True)
         m.d.sync += bin_address.eq(Cat(Const(0, 6), Const(15, 4)))
         for zeros in reversed(range(16)):
@@ -171,7 +310,7 @@ class Sample(wiring.Component):
         m.d.comb += noise.addr.eq(bin_address)
 
         # Three cycles for the noise, meanwhile the logit is scaled.
-        scaled = multiply(m, on, delay(m, on, logit, 1), Mux(greedy, 1, self.beta))
+        scaled = multiply(m, on, delay(m, on, draw.logit, 1), Mux(greedy, 1, self.beta))
         drawn = Mux(greedy, 0, noise.data).as_signed()
         shifted = Signal(signed(NOISE_BITS + MAX_SHIFT), reset_less=True)
         score = Signal(signed(max(len(scaled), len(shifted)) + 1), reset_less=True)

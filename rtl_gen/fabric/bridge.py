@@ -7,6 +7,8 @@ host       argument            meaning
 ``L``      data (2)            the last one
 ``W``      seed (4) beta (2)   registers: random state, inverse temperature (0 is
            limit (2)           greedy), most tokens to generate (0 is no limit)
+``K``      top_k (1)           register: largest logits that take part in a draw (0 is
+                               all); nothing on a chip without top-k
 ``S``                          start with the bos token, as the button does
 ``I``                          ask for the identity
 ``C``                          ask for the cycles of the last step
@@ -38,13 +40,13 @@ class Bridge(wiring.Component):
 
     Parameters
     ----------
-    seed, beta, limit : int
+    seed, beta, limit, top_k : int
         Contents of the registers after reset.
     depth : int
         Tokens or elements kept until the chip takes them.
     """
 
-    def __init__(self, *, seed: int, beta: int, limit: int, depth: int) -> None:
+    def __init__(self, *, seed: int, beta: int, limit: int, depth: int, top_k: int = 0) -> None:
         self.depth = depth
         super().__init__(
             {
@@ -57,6 +59,7 @@ class Bridge(wiring.Component):
                 "seed": Out(32, init=seed),
                 "beta": Out(16, init=beta),
                 "limit": Out(16, init=limit),
+                "top_k": Out(8, init=top_k),
                 "cycles": In(32),
                 "id_addr": Out(range(IDENTITY_BYTES)),
                 "id_data": In(8),
@@ -98,7 +101,7 @@ class Bridge(wiring.Component):
                         with m.Case(ord("T"), ord("L")):
                             m.d.sync += left.eq(2)
                             m.next = "ARGUMENT"
-                        for name, size in (("W", 8), ("P", 5), ("Q", 1)):
+                        for name, size in (("W", 8), ("K", 1), ("P", 5), ("Q", 1)):
                             with m.Case(ord(name)):
                                 m.d.sync += left.eq(size)
                                 m.next = "ARGUMENT"
@@ -119,6 +122,9 @@ class Bridge(wiring.Component):
                 with m.If(command == ord("W")):
                     registers = Cat(self.seed, self.beta, self.limit)
                     m.d.sync += registers.eq(argument)
+                    m.next = "COMMAND"
+                with m.Elif(command == ord("K")):
+                    m.d.sync += self.top_k.eq(argument[-8:])
                     m.next = "COMMAND"
                 with m.Elif(command == ord("P")):
                     m.d.comb += self.adapter_write.eq(1)

@@ -294,6 +294,7 @@ def generate(
     beta: int,
     seed: int,
     limit: int = 0,
+    top_k: int = 0,
     adapter: AdapterImage | None = None,
 ) -> Iterator[int]:
     """Tokens of one sequence, as `docs/ir.md` "A sequence" says.
@@ -309,6 +310,8 @@ def generate(
     seed : int
     limit : int
         Largest number of generated tokens, 0 for no limit.
+    top_k : int
+        Number of largest logits that take part in a draw, 0 for all.
     adapter : AdapterImage or None
         As in `step`.
 
@@ -343,7 +346,7 @@ def generate(
         values, state = step(graph, given, state, adapter)
         if pending:
             continue
-        token, rng = sample(values[draw.inputs[0]][0], noise, draw.op.shift, beta, rng)
+        token, rng = sample(values[draw.inputs[0]][0], noise, draw.op.shift, beta, rng, top_k)
         yield token
         generated += 1
         if token in graph.eos or generated == limit:

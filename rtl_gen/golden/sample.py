@@ -55,7 +55,12 @@ def advance(rng: int) -> int:
 
 
 def sample(
-    logits: NDArray[np.int64], noise: NDArray[np.int64], shift: int, beta: int, rng: int
+    logits: NDArray[np.int64],
+    noise: NDArray[np.int64],
+    shift: int,
+    beta: int,
+    rng: int,
+    top_k: int = 0,
 ) -> tuple[int, int]:
     """Draw a token.
 
@@ -71,11 +76,14 @@ def sample(
         0 to 65535, 0 = greedy.
     rng : int
         Random state, 1 to 2**32 - 1.
+    top_k : int
+        Only the `top_k` largest logits take part, of equal ones the earlier; 0 is all. Greedy
+        choice ignores it.
 
     Returns
     -------
     token : int
-        The lowest index with the largest score.
+        The lowest index with the largest score, among those that take part.
     rng : int
         The new state; unchanged when greedy.
     """
@@ -89,4 +97,7 @@ def sample(
         f = (w << (n + 1) & 0xFFFF) >> 10
         addresses[i] = 64 * n + f
     score = logits * beta + (noise[addresses] << shift)
-    return int(score.argmax()), rng
+    if top_k == 0:
+        return int(score.argmax()), rng
+    chosen = np.sort(np.argsort(-logits, kind="stable")[:top_k])
+    return int(chosen[score[chosen].argmax()]), rng

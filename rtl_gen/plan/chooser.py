@@ -44,13 +44,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """Choices that a person made; None leaves them open. Slots and styles are given."""
+    """Choices that a person made; None leaves them open. Slots, styles and `top_k` are given."""
 
     lanes: int | None = None
     elements: int | None = None
     heads: int | None = None
     slots: int = 1
     styles: tuple[tuple[str, str], ...] = ()
+    top_k: int = 0
 
     def allow(self, plan: Plan) -> bool:
         """Whether `plan` agrees."""
@@ -120,7 +121,7 @@ def plans(graph: IntegerGraph, pins: Pins) -> Iterable[Plan]:
         for elements in _powers(MAX_ELEMENTS) if pins.elements is None else [pins.elements]:
             for at_once in together if pins.heads is None else [pins.heads]:
                 if elements <= lanes:
-                    yield Plan(lanes, elements, at_once, pins.slots, pins.styles)
+                    yield Plan(lanes, elements, at_once, pins.slots, pins.styles, pins.top_k)
 
 
 def heads_at_once(graph: IntegerGraph) -> list[int]:

@@ -137,6 +137,7 @@ class _Timeline:
         self.done = int(self.written[-1])
         if SINKS[fields["sink"]] == "sample":
             self.done += 7 + (self.chip.elements - 1).bit_length()
+            self.done += self.chip.units["sample"].places > 0
         if head not in {"copy", "fill", "input", "matvec"}:
             self.free[head] = self.done + 1
         leave = max(commit + 1, taken + 1 if len(reads) else 0)

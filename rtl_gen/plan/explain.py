@@ -134,7 +134,10 @@ def _remedies(graph: IntegerGraph, found: Search, pins: Pins, utilization: float
     widest = max((t.bits for t in tensors(graph)), default=0)
     # The plan that comes nearest stays: it is the smallest of what is scarce.
     least = nearest(found, pins).plan
-    free, pins = pins, Pins(least.lanes, least.elements, least.heads, least.slots, least.styles)
+    free = pins
+    pins = Pins(
+        least.lanes, least.elements, least.heads, least.slots, least.styles, least.top_k
+    )  # fmt: skip
     for bits in (6, 5, 4, 3, 2):
         item = _fits(with_weight_bits(graph, bits), found.devices, pins, utilization)
         if bits < widest and item:
@@ -148,7 +151,7 @@ def _remedies(graph: IntegerGraph, found: Search, pins: Pins, utilization: float
                    f"with {item.plan.text()}")  # fmt: skip
             break
         context //= 2
-    loose = Pins(slots=free.slots, styles=free.styles)
+    loose = Pins(slots=free.slots, styles=free.styles, top_k=free.top_k)
     if free != loose:
         item = _fits(graph, found.devices, loose, utilization)
         if item:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rtl_gen.errors import ConfigError
 
 MAX_LANES = 128
+MAX_TOP_K = 64
 MAX_SLOTS = 64
 
 
@@ -29,6 +30,8 @@ class Plan:
     styles : tuple of (str, str)
         Matrices that are adder graphs of their own instead of words of the lanes' ROM, by the name
         of their weights: ``serial`` or ``parallel``. The Verilog then depends on their values.
+    top_k : int
+        Largest number of logits that a draw can be restricted to; 0 builds no hardware for it.
 
     Raises
     ------
@@ -41,6 +44,7 @@ class Plan:
     heads: int = 1
     slots: int = 1
     styles: tuple[tuple[str, str], ...] = ()
+    top_k: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= MAX_LANES:
@@ -57,6 +61,8 @@ class Plan:
         wrong = sorted({style for _, style in self.styles} - {"serial", "parallel"})
         if wrong:
             raise ConfigError(f"plan: a matrix may be serial or parallel, not {wrong[0]}")
+        if not 0 <= self.top_k <= MAX_TOP_K:
+            raise ConfigError(f"plan: top_k must be from 0 to {MAX_TOP_K}, not {self.top_k}")
 
     def text(self) -> str:
         """Name for people, e.g. ``16 lanes, 2 elements, 1 head``."""

@@ -26,6 +26,7 @@ from rtl_gen.chip import HEAD_CONFIG, TAIL, TAIL_CONFIG, Chip
 from rtl_gen.fabric.address import LEVELS
 from rtl_gen.fabric.attention_head import PROBABILITY_BITS, AttentionHead
 from rtl_gen.fabric.etched import Etched
+from rtl_gen.fabric.largest import Largest
 from rtl_gen.fabric.lockstep import Lockstep
 from rtl_gen.fabric.ram import Ram
 from rtl_gen.fabric.rom import Rom, RomPair
@@ -153,8 +154,16 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
             yield part("pool", width=_beat(unit, "o"), window_bits=_bits(unit, "last"))
         case Sample():
             yield part("sample", elements=unit.elements, width=_beat(unit, "i") // unit.elements,
-                       vocabulary_bits=unit.vocabulary.bit_length())  # fmt: skip
+                       vocabulary_bits=unit.vocabulary.bit_length(),
+                       **({"selects": 1} if unit.places else {}))  # fmt: skip
             yield from (_memory(noise) for noise in unit.noises)
+            if unit.places:
+                width = _beat(unit, "i")
+                yield part("skid", bits=width)
+                yield from of_component(unit.largest)
+        case Largest():
+            yield part("largest", places=unit.places, width=unit.width,
+                       bits=unit.width + unit.rest_width)  # fmt: skip
         case _:
             raise TypeError(f"{type(unit).__name__} is no part that the cost model knows")
 

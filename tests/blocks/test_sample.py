@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, cycle, repeat
 from pathlib import Path
 from typing import Any
 
@@ -66,66 +67,122 @@ def test_golden_beta_is_clipped_to_its_register() -> None:
     assert beta(1e-9, 0.1, 0) == 65535
 
 
+def test_golden_top_1_is_the_greedy_token_and_advances_like_all() -> None:
+    for state in (1, 77, WORD):
+        logits = np.array([4, -3, 7, 7, 2])
+        token, after = sample(logits, NOISE, 3, 9, state, 1)
+        assert token == sample(logits, NOISE, 3, 0, state)[0] == 2
+        assert after == sample(logits, NOISE, 3, 9, state)[1]
+
+
+def test_golden_top_k_gives_the_earlier_of_equal_logits_a_place() -> None:
+    logits = np.array([0, 5, 1, 5, 1, 1])
+    drawn = {sample(logits, NOISE, 8, 1, initial_rng(k), 3)[0] for k in range(200)}
+    assert drawn == {1, 2, 3}
+
+
+def test_golden_top_k_of_the_whole_vocabulary_is_all() -> None:
+    for state in range(1, 50):
+        logits = np.arange(6) * 40
+        expected = sample(logits, NOISE, 4, 9, state)
+        assert sample(logits, NOISE, 4, 9, state, 6) == expected
+        assert sample(logits, NOISE, 4, 9, state, 250) == expected
+
+
 def test_golden_frequencies_follow_the_softmax() -> None:
     logits, shift = np.array([0, 16, 32, -16]), 4
     chances = np.exp(logits / 16.0)
     chances /= chances.sum()
     inverse_temperature, state, draws = beta(1.0, 1 / 16, shift), initial_rng(7), 4000
-    counts = np.zeros(4)
-    for _ in range(draws):
-        token, state = sample(logits, NOISE, shift, inverse_temperature, state)
-        counts[token] += 1
-    # Five standard deviations of a binomial count; the generator is fixed, so is the outcome.
-    assert (abs(counts - draws * chances) < 5 * np.sqrt(draws * chances * (1 - chances))).all()
+    for top_k, part in ((0, chances), (2, np.where(logits >= 16, chances, 0))):
+        counts = np.zeros(4)
+        for _ in range(draws):
+            token, state = sample(logits, NOISE, shift, inverse_temperature, state, top_k)
+            counts[token] += 1
+        p = part / part.sum()
+        # Five standard deviations of a binomial count; the generator is fixed, so is the outcome.
+        assert (abs(counts - draws * p) <= 5 * np.sqrt(draws * p * (1 - p))).all()
+
+
+SHAPES = [
+    {"width": 16, "vocabulary": 32, "elements": 1, "places": 0},
+    {"width": 8, "vocabulary": 1, "elements": 1, "places": 0},
+    {"width": 12, "vocabulary": 11, "elements": 1, "places": 0},
+    {"width": 16, "vocabulary": 6, "elements": 2, "places": 0},
+    {"width": 10, "vocabulary": 16, "elements": 4, "places": 0},
+    {"width": 16, "vocabulary": 40, "elements": 1, "places": 5},
+    {"width": 8, "vocabulary": 1, "elements": 1, "places": 1},
+    {"width": 12, "vocabulary": 40, "elements": 8, "places": 4},
+    {"width": 9, "vocabulary": 6, "elements": 2, "places": 9},
+]
 
 
 @pytest.mark.cocotb
-@pytest.mark.parametrize(
-    ("width", "vocabulary", "elements"),
-    [(16, 32, 1), (8, 1, 1), (12, 11, 1), (16, 6, 2), (10, 16, 4)],
-)
-def test_block_equals_golden(width: int, vocabulary: int, elements: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(map(str, shape.values())))
+def test_block_equals_golden(shape: dict[str, int], tmp_path: Path) -> None:
     run_cocotb(
-        Sample(width=width, vocabulary=vocabulary, elements=elements),
+        Sample(**shape),
         module=__name__,
         build_dir=tmp_path,
-        parameters={"width": width, "vocabulary": vocabulary, "elements": elements},
+        parameters=shape,
         files={"rom/gumbel.hex": rom.image(NOISE, 16)},
     )
+
+
+async def opened(dut: Any, idle: str, stall: str) -> Bench:
+    """A bench whose ports are all known."""
+    elements = parameters()["elements"]
+    bench = Bench(dut, ["i"], idle, stall, signed=False, elements=elements, out_elements=1)
+    top_k = {"top_k": 0} if parameters()["places"] else {}
+    await bench.reset(start=0, load=0, seed=1, beta=1, shift=0, **top_k)
+    return bench
 
 
 @cocotb.test()
 @paced
 async def tokens_and_random_states(dut: Any, idle: str, stall: str) -> None:
     kind, vocabulary = IntType(parameters()["width"]), parameters()["vocabulary"]
-    elements = parameters()["elements"]
-    bench = Bench(dut, ["i"], idle, stall, signed=False, elements=elements, out_elements=1)
-    await bench.reset(start=0, load=0, seed=0, beta=0, shift=0)
-    seeds = [before(0x0000FFFF), before(1), before(0xFFFF0000), WORD]
+    places = parameters()["places"]
+    bench = await opened(dut, idle, stall)
+    seeds = chain([before(0x0000FFFF), before(1), before(0xFFFF0000)], repeat(WORD))
     cases = [(0, 0), (1, 0), (65535, 0), (65535, MAX_SHIFT), (1, MAX_SHIFT), (3000, 9)]
-    for inverse_temperature, shift in cases:
-        rng = seeds[len(seeds) - 1] if not seeds else seeds.pop(0) if len(seeds) > 1 else seeds[0]
+    kept = cycle([places, 0, 1, 255, max(1, places - 1)] if places else [0])
+    for (inverse_temperature, shift), first, top_k in zip(cases, seeds, kept, strict=False):
+        rng = first
         configure(dut, {"beta": inverse_temperature, "shift": shift, "seed": rng, "load": 1})
+        if places:
+            dut.top_k.value = top_k
         await bench.begin()
         dut.load.value = 0
+        rising = np.sort(numbers(bench.rng, kind, vocabulary))
         for logits in (
             numbers(bench.rng, kind, vocabulary),
             np.full(vocabulary, kind.min),
             np.full(vocabulary, kind.max),
             numbers(bench.rng, IntType(4), vocabulary),
+            *([rising, rising[::-1], rising >> 3] if places else []),
         ):
             # The state runs on from token to token, and stays where it is when greedy.
-            token, rng = sample(logits, NOISE, shift, inverse_temperature, rng)
+            token, rng = sample(logits, NOISE, shift, inverse_temperature, rng, min(top_k, places))
             await bench.begin()
-            await bench.exchange([token], f"beta {inverse_temperature}, shift {shift}", i=logits)
+            where = f"beta {inverse_temperature}, shift {shift}, top_k {top_k}"
+            await bench.exchange([token], where, i=logits)
 
 
 @cocotb.test()
-async def token_7_cycles_and_one_per_doubling_after_the_last_logit(dut: Any) -> None:
+async def cycles_after_the_last_logit(dut: Any) -> None:
     vocabulary, elements = parameters()["vocabulary"], parameters()["elements"]
-    bench = Bench(dut, ["i"], "steady", "steady", signed=False, elements=elements, out_elements=1)
-    await bench.reset(start=0, load=0, seed=1, beta=1, shift=0)
+    places = parameters()["places"]
+    bench = await opened(dut, "steady", "steady")
     await bench.begin()
-    assert await bench.cycles(1, i=[0] * vocabulary) == (
-        vocabulary // elements - 1 + 7 + elements.bit_length() - 1
-    )
+    latency = 7 + elements.bit_length() - 1 + (places > 0)
+    assert await bench.cycles(1, i=[0] * vocabulary) == vocabulary // elements - 1 + latency
+    if places:
+        # Of equal logits the first `places` are entered, and those that come before the last
+        # place shows them: one entry a cycle, two cycles each.
+        dut.top_k.value = places
+        await bench.begin()
+        taken = await bench.cycles(1, i=[0] * vocabulary)
+        entered = min(places + 1, vocabulary)
+        late = max(vocabulary // elements, min(vocabulary, entered + vocabulary // elements))
+        assert vocabulary // elements - 1 + places + 10 <= taken <= late + places + 10

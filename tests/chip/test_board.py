@@ -23,7 +23,7 @@ from tests.harness import parameters, run_cocotb, seed
 
 DIVISOR = 8
 CLOCK_MHZ = 25.0
-BETA, SEED, LIMIT = 700, 3, 4
+BETA, SEED, LIMIT, TOP_K = 700, 3, 4, 2
 
 
 @pytest.mark.parametrize("mhz", [12.5, 25.0, 40.0, 62.5, 75.0, 100.0, 133.0])
@@ -40,6 +40,13 @@ def test_pll_refuses_what_it_cannot_make() -> None:
         pll(CLOCK_MHZ, 1000)
 
 
+def test_board_refuses_more_largest_logits_than_the_chip_has_places(tmp_path: Path) -> None:
+    graph = lowered(checkpoints.tiny_llama(tmp_path), lambda model: np.arange(16).reshape(1, 16))
+    manifest = emit(graph, Plan(4, top_k=2)).manifest
+    with pytest.raises(TargetError, match=r"at most 2 largest logits, not 3; raise plan.top_k"):
+        top(manifest, clock_mhz=CLOCK_MHZ, top_k=3)
+
+
 def test_board_refuses_a_serial_rate_above_its_clock(tmp_path: Path) -> None:
     graph = lowered(checkpoints.tiny_llama(tmp_path), lambda model: np.arange(16).reshape(1, 16))
     manifest = emit(graph, Plan(4)).manifest
@@ -54,7 +61,7 @@ def test_board_speaks_the_protocol(tmp_path: Path) -> None:
         checkpoints.tiny_llama(tmp_path / "checkpoint"),
         lambda model: rng.integers(0, model.vocabulary, (8, model.context)),
     )
-    chip = emit(graph, Plan(4))
+    chip = emit(graph, Plan(4, top_k=TOP_K))
     board = top(
         chip.manifest, clock_mhz=CLOCK_MHZ, baud=round(CLOCK_MHZ * 1e6 / DIVISOR), limit=LIMIT
     )
@@ -67,7 +74,9 @@ def test_board_speaks_the_protocol(tmp_path: Path) -> None:
             "identity": chip.manifest["identity"],
             "button": list(interpreter.generate(graph, graph.bos, beta=0, seed=1, limit=LIMIT)),
             "prompt": prompt,
-            "sampled": list(interpreter.generate(graph, prompt, beta=BETA, seed=SEED, limit=LIMIT)),
+            "sampled": list(
+                interpreter.generate(graph, prompt, beta=BETA, seed=SEED, limit=LIMIT, top_k=TOP_K)
+            ),
         },
         files=chip.images,
         testcase="button_registers_prompt_identity_cycles",
@@ -124,6 +133,7 @@ async def button_registers_prompt_identity_cycles(dut: Any) -> None:
 
     registers = [*initial_rng(SEED).to_bytes(4, "little"), *BETA.to_bytes(2, "little")]
     await send(dut, ord("W"), *registers, *LIMIT.to_bytes(2, "little"))
+    await send(dut, ord("K"), TOP_K)
     *head, tail = expected["prompt"]
     for token in head:
         await send(dut, ord("T"), token, 0)

@@ -28,6 +28,7 @@ LAST = 1 << 16
 TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
     "llama": (checkpoints.tiny_llama, {}, Plan(4)),
     "llama_heads_at_once": (checkpoints.tiny_llama, {}, Plan(16, elements=2, heads=2)),
+    "llama_top_k": (checkpoints.tiny_llama, {}, Plan(4, elements=2, top_k=3)),
     "llama_biased_untied_wide_head": (
         checkpoints.tiny_llama,
         {
@@ -122,13 +123,17 @@ def test_token_chip_equals_golden(name: str, tmp_path: Path) -> None:
     for case in range(4):
         prompt = [*graph.bos, *rng.integers(0, graph.vocabulary, case).tolist()] or [1]
         beta, limit = (0, BETA)[case % 2], (0, 5)[case == 2]
-        want = list(interpreter.generate(graph, prompt, beta=beta, seed=case, limit=limit))
-        cases.append(
-            {"prompt": prompt, "beta": beta, "rng": initial_rng(case), "limit": limit, "want": want}
-        )
+        # Of the sampled sequences the first draws among the largest logits, the second among all.
+        registers = {"beta": beta, "limit": limit, "top_k": plan.top_k if case == 1 else 0}
+        want = list(interpreter.generate(graph, prompt, seed=case, **registers))
+        if registers["top_k"]:
+            assert want != list(
+                interpreter.generate(graph, prompt, seed=case, **registers | {"top_k": 0})
+            )
+        cases.append({"prompt": prompt, **registers, "seed": initial_rng(case), "want": want})
     # One token too many: the chip says so and goes on.
     overlong = [0] * (graph.context + 1)
-    cases.insert(2, {"prompt": overlong, "beta": 0, "rng": 1, "limit": 0, "want": [0xFFFF]})
+    cases.insert(2, {"prompt": overlong, "seed": 1, "want": [0xFFFF]})
     assert sum(len(case["want"]) for case in cases) > 12
     run_cocotb(
         chip.verilog,
@@ -146,12 +151,13 @@ async def sequences(dut: Any) -> None:
     rng = np.random.default_rng(seed())
     source = StreamSource(dut, "i", idle=pauses(rng, 0.3))
     sink = StreamSink(dut, "o", stall=pauses(rng, 0.3))
-    for name in ("start", "seed", "beta", "limit", "id_addr"):
+    registers = [n for n in ("seed", "beta", "limit", "top_k") if hasattr(dut, n)]
+    for name in ("start", "id_addr", *registers):
         getattr(dut, name).value = 0
     await start(dut, source, sink)
     for case in parameters()["cases"]:
-        dut.seed.value, dut.beta.value = case["rng"], case["beta"]
-        dut.limit.value = case["limit"]
+        for name in registers:
+            getattr(dut, name).value = case.get(name, 0)
         *head, tail = case["prompt"]
         source.send([*head, tail | LAST])
         *middle, end = case["want"]
