@@ -79,8 +79,14 @@ def choose(
     """
     styles = style.pinned(design, wanted.styles)
     pins = Pins(wanted.lanes, wanted.elements, wanted.heads, slots, styles, wanted.top_k)
+    devices = tuple(item for item, _ in aims)
     free = Pins(slots=slots, styles=styles, top_k=wanted.top_k)
-    found = chooser.search(design, tuple(item for item, _ in aims), free)
+    found = chooser.search(design, devices, free)
+    if not any(pins.allow(plan) for plan in [*(c.plan for c in found.candidates), *found.refused]):
+        # What a person pins need not be among the powers of two that are searched.
+        more = chooser.search(design, devices, pins)
+        candidates = (*found.candidates, *more.candidates)
+        found = dataclasses.replace(found, candidates=candidates)
     item = chooser.best(found, wanted.objective, wanted.utilization, pins)
     chosen = item or explain.nearest(found, pins)
     if item is None and not pins.complete:
