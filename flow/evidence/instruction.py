@@ -98,7 +98,7 @@ def _scalars(
     head, op, type_ = entry["head"], node.op, node.value.type
     bounds = [("head_low", type_.min), ("head_high", type_.max)]
     match op:
-        case ir.ConstMatVec() | ir.Conv2d() if head == "matvec":
+        case ir.ConstMatVec() | ir.Conv2d() if head in {"matvec", "etched"}:
             return [("head_shift", op.shift), *bounds]
         case ir.Embedding() if head == "embedding":
             return [("head_shift", op.shift), *bounds]

@@ -139,7 +139,9 @@ def stale(graph: IntegerGraph, chip: Chip) -> memories.Words:
         name: Constant(item.type, np.roll(item.data, 1, axis=0))
         for name, item in graph.constants.items()
     }
-    emitted = emit.emit(replace(graph, constants=constants), Plan(**chip.manifest["plan"]))
+    settings = chip.manifest["plan"]
+    plan = Plan(**{**settings, "styles": tuple(settings.get("styles", {}).items())})
+    emitted = emit.emit(replace(graph, constants=constants), plan)
     images = {
         item["name"]: (emitted.images[item["image"]], int(item["width"]))
         for item in emitted.manifest["memories"]

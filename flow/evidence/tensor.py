@@ -33,7 +33,9 @@ def of_node(
     """Tensors of one node, but for the weights of etched matrices, which share groups."""
     head, op = entry["head"], node.op
     if isinstance(op, ir.ConstMatVec | ir.Conv2d) and head == "matvec":
-        yield from _rows(reader, op, row, _order(reader, entry))
+        yield from _rows(reader, op, "matvec_row", row["row_base"], _order(reader, entry))
+    elif isinstance(op, ir.ConstMatVec) and head == "etched":
+        yield from _rows(reader, op, "etched_row", row["etched_row"], _order(reader, entry))
     elif isinstance(op, ir.ExpertMatVec) and head == "matvec":
         yield from _experts(reader, op, row)
     elif isinstance(op, ir.Embedding) and head == "embedding":
@@ -124,13 +126,12 @@ def of_group(reader: Reader, index: int, rows: Sequence[Mapping[str, int]]) -> I
 
 
 def _rows(
-    reader: Reader, op: ir.ConstMatVec | ir.Conv2d, row: Mapping[str, int], order: Integers
+    reader: Reader, op: ir.ConstMatVec | ir.Conv2d, memory: str, base: int, order: Integers
 ) -> Iterator[Tensor]:
     """Multiplier and bias of every row, in the order in which rows leave."""
-    base = row["row_base"]
     multiplier, bias = np.zeros((2, len(order)), np.int64)
-    multiplier[order], bias[order] = _row_numbers(reader, base, len(order))
-    where = f"matvec_row, word {base}"
+    multiplier[order], bias[order] = _row_numbers(reader, memory, base, len(order))
+    where = f"{memory}, word {base}"
     yield Tensor(op.multiplier, where, multiplier)
     if op.bias is not None:
         yield Tensor(op.bias, where, bias)
@@ -138,13 +139,13 @@ def _rows(
         raise EvidenceError(f"{op.weight} has no bias, but {where} holds one")
 
 
-def _row_numbers(reader: Reader, base: int, count: int) -> tuple[Integers, Integers]:
+def _row_numbers(reader: Reader, memory: str, base: int, count: int) -> tuple[Integers, Integers]:
     """Multipliers and biases of `count` rows stored beat after beat."""
-    first, offset, pitch = reader.stream("matvec_row", base, count)
+    first, offset, pitch = reader.stream(memory, base, count)
     bias = (offset + MULTIPLIER_BITS, pitch - MULTIPLIER_BITS)
     return (
-        reader.numbers("matvec_row", first, offset, MULTIPLIER_BITS, signed=False),
-        reader.numbers("matvec_row", first, *bias, signed=True),
+        reader.numbers(memory, first, offset, MULTIPLIER_BITS, signed=False),
+        reader.numbers(memory, first, *bias, signed=True),
     )
 
 
@@ -161,7 +162,7 @@ def _experts(reader: Reader, op: ir.ExpertMatVec, row: Mapping[str, int]) -> Ite
             raise EvidenceError(f"{op.weight}: rows of expert {expert} behind the last are not 0")
         weight[expert] = found[:rows]
         base = row["row_base"] + expert * row["row_stride"]
-        multiplier[expert], bias[expert] = _row_numbers(reader, base, rows)
+        multiplier[expert], bias[expert] = _row_numbers(reader, "matvec_row", base, rows)
     yield Tensor(op.weight, f"matvec_weight, word {row['weight_base']}", weight)
     where = f"matvec_row, word {row['row_base']}"
     yield Tensor(op.multiplier, where, multiplier)

@@ -10,7 +10,9 @@ import pytest
 
 from flow.evidence import design, memories, provenance
 from flow.tools import base, yosys
+from rtl_gen.emit import emit
 from rtl_gen.ir.integer import ConstMatVec
+from rtl_gen.plan import Plan
 from tests.flow.evidence import shapes
 from tests.harness import seed
 
@@ -109,3 +111,18 @@ def test_an_image_of_another_chip_is_noticed(llama: shapes.Made, tmp_path: Path)
     other = {name: np.roll(words, 1, axis=0) for name, words in llama.words.items()}
     for name in ("matvec_weight", "matvec_row", "embedding_table", "norm_gain", "identity"):
         assert compared(llama, {**llama.words, name: other[name]}).differences, name
+
+
+def test_weights_wired_in_space_are_not_claimed(llama: shapes.Made) -> None:
+    """Rows' constants are read; the weights themselves are named as not read back."""
+    name = next(
+        node.op.weight for node in llama.graph.nodes
+        if isinstance(node.op, ConstMatVec) and node.name.endswith(".down")
+    )  # fmt: skip
+    node = name.removesuffix(".weight")
+    emitted = emit(llama.graph, Plan(4, styles=((node, "parallel"),)))
+    assert emitted.manifest["weights_in_logic"] == [name]
+    made = shapes.Made(llama.graph, emitted)
+    assert compared(made, made.words).differences == (
+        f"{name}: wired in space as an adder graph, which no obligation reads back yet",
+    )
