@@ -119,8 +119,7 @@ def test_weights_wired_in_space_are_not_claimed(llama: shapes.Made) -> None:
         node.op.weight for node in llama.graph.nodes
         if isinstance(node.op, ConstMatVec) and node.name.endswith(".down")
     )  # fmt: skip
-    node = name.removesuffix(".weight")
-    emitted = emit(llama.graph, Plan(4, styles=((node, "parallel"),)))
+    emitted = emit(llama.graph, Plan(4, styles=((name, "parallel"),)))
     assert emitted.manifest["weights_in_logic"] == [name]
     made = shapes.Made(llama.graph, emitted)
     assert compared(made, made.words).differences == (
