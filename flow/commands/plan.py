@@ -16,9 +16,9 @@ from rtl_gen.errors import TargetError
 from rtl_gen.plan.chooser import OBJECTIVES
 
 EPILOG = """\
-A target is a file of configs/targets, a device (LFE5U-45F, iCE40UP5K, iCE40HX8K, LIFCL-40,
-GW2A-18, CCGM1A1, …) or an area of standard cells in mm² (sky130:2.5); several must all hold the
-chip. Predictions are fitted to synthesized samples: docs/planner.md has their errors.
+A target is a file of configs/targets or a device (LFE5U-45F, LIFCL-40, iCE40UP5K, GW2A-18, …);
+several must all hold the chip. Predictions are fitted to synthesized samples: docs/planner.md says
+which families have few of them.
 
 Exit status 0 if a plan fits, 1 if none does; then the output says by how much and what would help.
 
@@ -26,7 +26,7 @@ examples:
   intaglio plan names
   intaglio plan names --target LFE5U-25F --objective rate
   intaglio plan stories260k --target ulx3s_85f --svg front.svg
-  intaglio plan names --target sky130:1 --json | jq .chosen
+  intaglio plan names --target LIFCL-40 --json | jq .chosen
 """
 
 

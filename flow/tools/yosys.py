@@ -258,11 +258,16 @@ def count_cells(
     alone : str, optional
         Map nothing below this module: those in it stay black boxes.
     """
+    inputs = {"design.v": design, "rom": rom}
     script = _COUNT.format(
         defines=_macros(defines), synth=_FAMILY[family].format(top=top),
         top=top, boxes=f"blackbox {alone}.* $paramod*" if alone else "",
     )  # fmt: skip
-    return _job(script, {"design.v": design, "rom": rom}, ("stat.json",))
+    if family == "ecp5":  # as chips are
+        first, _, rest = script.partition("-sv ")
+        script = f"read_verilog -sv -DPAIR_SUM {PAIR_SUM.name}\n{first}-sv -DPAIR_SUM {rest}"
+        inputs[PAIR_SUM.name] = PAIR_SUM
+    return _job(script, inputs, ("stat.json",))
 
 
 def count_area(design: Path, top: str, rom: Path, liberty: Path, *, alone: str = "") -> Job:

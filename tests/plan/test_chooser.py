@@ -9,7 +9,7 @@ import pytest
 from rtl_gen import emit
 from rtl_gen.errors import ConfigError
 from rtl_gen.ir.verify import verify
-from rtl_gen.plan import chooser, explain
+from rtl_gen.plan import chooser, explain, style
 from rtl_gen.plan.chooser import OBJECTIVES, Pins, Search
 from rtl_gen.plan.cost import LogicShare
 from rtl_gen.plan.device import DEVICES, Device, device
@@ -139,3 +139,17 @@ def test_utilization_is_a_limit(found: Search) -> None:
     assert 0.02 < item.costs[0].total.lut / LARGE.room.lut <= 0.1
     assert chooser.best(found, "rate", 0.001) is None
     assert replace(found, candidates=()).fitting() == []
+
+
+def test_pinned_styles_are_built_and_counted() -> None:
+    graph = graphs.language(vocabulary=12)
+    styles = style.pinned(graph, {"*": "rom", "gate.weight": "serial", "logits*": "parallel"})
+    assert dict(styles) == {"gate.weight": "serial", "logits.weight": "parallel"}
+    found = chooser.search(graph, (LARGE,), Pins(4, 1, 1, styles=styles))
+    (item,) = found.candidates
+    plain = chooser.search(graph, (LARGE,), Pins(4, 1, 1)).candidates[0]
+    assert item.costs[0].units["etched"].lut > 100
+    assert item.costs[0].total.lut > plain.costs[0].total.lut
+    assert style.table(graph, item.plan, dict(styles))["gate.weight"][0] == "serial"
+    with pytest.raises(ConfigError, match=r"'mlp\.\*' matches no matrix"):
+        style.pinned(graph, {"mlp.*": "serial"})
