@@ -40,7 +40,7 @@ def sequences(graph: ir.IntegerGraph) -> list[dict[str, Any]]:
         beta = (0, BETA)[case % 2]
         want = list(interpreter.generate(graph, prompt, beta=beta, seed=case, limit=8))
         cases.append(
-            {"prompt": prompt, "beta": beta, "rng": initial_rng(case), "limit": 8, "want": want}
+            {"prompt": prompt, "beta": beta, "seed": initial_rng(case), "limit": 8, "want": want}
         )
     return cases
 
