@@ -72,7 +72,7 @@ class Sample(wiring.Component):
 
     Latency 7 cycles after the last logit, one more per doubling of `elements`; throughput 1 beat
     per cycle. With `places` one cycle more. While `top_k` counts, a beat takes a cycle for each of
-    its logits that may be among the largest so far, and the latency is `places` + 10 cycles.
+    its logits that may be among the largest so far, and the latency is `places` + 9 cycles.
 
     Parameters
     ----------
