@@ -29,10 +29,10 @@ _COLUMNS = {
     "fpga__ff__count": "FF",
     "fpga__ebr__count": "EBR",
     "fpga__dsp__count": "DSP",
-    "design__core__area": "µm²",
     "timing__fmax": "MHz",
     "step__cycles__average": "cycles",
     "step__rate__fmax": "steps/s",
+    "design__core__area": "µm²",
     "quality__loss__delta": "loss +",
     "checks": "checks",
 }

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from flow import config
+from flow.silicon import target
 from rtl_gen.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +104,16 @@ def test_every_model_in_the_repository_is_valid(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs/targets").glob("*.yaml")), ids=str)
 def test_every_target_in_the_repository_is_valid(path: Path) -> None:
-    assert config.load_target(path).pins.is_file()
+    if target.kind(path) == "asic":
+        assert target.load(path).utilization
+    else:
+        assert config.load_target(path).pins.is_file()
+
+
+def test_an_fpga_is_no_layout() -> None:
+    path = ROOT / "configs/targets/ulx3s_85f.yaml"
+    with pytest.raises(ConfigError, match="expected asic, found fpga"):
+        target.load(path)
 
 
 def keys(rule: dict, name: str):
@@ -129,6 +139,6 @@ def test_every_key_has_a_description_and_a_default(item: dict) -> None:
 
 
 def test_schemas_are_schemas() -> None:
-    for kind in ("config", "model", "target"):
+    for kind in ("config", "model", "target", "asic"):
         text = (config.SCHEMAS / f"{kind}.schema.yaml").read_text()
         jsonschema.Draft202012Validator.check_schema(yaml.safe_load(text))
