@@ -81,10 +81,11 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
         return
     manifest = files.read_json(design.manifest)
     graph = read(design.graph)
-    about = carry.subject(
+    # Weights are logic in a netlist of standard cells: nothing is carried over to other weights.
+    about = {} if design.cells else carry.subject(
         design.engine, design.verilog, design.manifest, manifest, graph, _trial(model, checkpoint)
-    )
-    if model.verify.carry and metrics.is_file():
+    )  # fmt: skip
+    if model.verify.carry and about and metrics.is_file():
         known = files.read_json(metrics)
         why = carry.condition(
             known, about, graph, design.manifest.with_name("chip.v"),
