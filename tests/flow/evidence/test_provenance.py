@@ -35,6 +35,16 @@ def test_every_constant_of_every_shape_is_found(name: str, tmp_path: Path) -> No
     assert found.numbers >= sum(item.data.size for item in made.graph.constants.values())
 
 
+@pytest.mark.parametrize("name", shapes.ETCHED)
+def test_a_matrix_wired_in_space_is_reported_as_not_read_back(name: str, tmp_path: Path) -> None:
+    made = shapes.make(name, tmp_path)
+    found = compared(made, made.words)
+    etched = made.emitted.manifest["weights_in_logic"]
+    assert etched
+    assert len(found.differences) == len(etched)
+    assert all("no obligation reads back" in difference for difference in found.differences)
+
+
 def test_yosys_reads_the_same_words(llama: shapes.Made, tmp_path: Path) -> None:
     llama.write(tmp_path)
     base.run(
