@@ -75,7 +75,7 @@ def test_flipped_weight_is_caught(graph, emitted, good, tmp_path, part: int) -> 
     """The top bit of one weight; the program stays, only its ROM image changes."""
     (name,) = mutate.weight_images(emitted.images)
     words = len(emitted.images[name].splitlines())
-    mutant = mutate.flip_image(emitted.images[name], words * part // 4, WEIGHT_BITS - 1)
+    mutant = mutate.flip_image(emitted.images[name], words * (2 * part + 1) // 8, WEIGHT_BITS - 1)
     folder = write(tmp_path, "", {**emitted.images, name: mutant.text})
     with Chip(good[0], folder) as chip:
         found = mutate.caught(graph, chip, tokens=TOKENS)

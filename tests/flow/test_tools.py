@@ -197,6 +197,7 @@ def test_equal_inputs_run_no_tool_again(built: Path) -> None:
 
 def test_verilog_that_yosys_refuses_is_quoted(tmp_path: Path) -> None:
     (tmp_path / "chip.v").write_text("module chip(input clk;\nendmodule\n")
+    (tmp_path / "manifest.json").write_text('{"memories": [], "products": []}')
     target = config.load_target(CONFIGS / "targets/ulx3s_25f.yaml")
     with pytest.raises(FlowError, match=r"Yosys .* exited with status 1(.|\n)*syntax error"):
         fpga.synthesize(tmp_path / "chip.v", "", target, tmp_path / "out", tmp_path / "log")
