@@ -18,8 +18,9 @@ _OF_CONSTANTS = {
     "inputs",
     "outputs",
     "beta_per_unit_temperature",
+    "planning",
 }
-"""Parts of a manifest that say which constants the chip holds."""
+"""Parts of a manifest that say which constants the chip holds, or why it is planned as it is."""
 
 
 def architecture(verilog: str, manifest: Mapping[str, Any]) -> str:

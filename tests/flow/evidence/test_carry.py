@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow.evidence import carry, design, ranges
+from flow.evidence import carry, design, ranges, structure
 from flow.tools import base, yosys
 from rtl_gen.emit import emit
 from rtl_gen.ir.integer import Constant, ConstMatVec, IntegerGraph
@@ -58,6 +58,15 @@ def test_new_weights_carry_it_over(first: shapes.Made, tmp_path: Path) -> None:
         {"mismatches": 0},
     ):
         assert carry.condition(spoilt, now, graph, chip, tmp_path / "job") is None
+
+
+def test_what_the_planner_says_is_no_architecture(first: shapes.Made) -> None:
+    """Its estimates may follow the weights; the chip it chose is in the Verilog."""
+    verilog, manifest = first.emitted.verilog, first.emitted.manifest
+    told = structure.architecture(verilog, {**manifest, "planning": {"cycles": 1}})
+    assert told == structure.architecture(verilog, manifest)
+    assert told != structure.architecture(verilog + "\n", manifest)
+    assert told != structure.architecture(verilog, {**manifest, "memories": []})
 
 
 def test_a_sum_that_outgrows_its_register_is_found(first: shapes.Made, tmp_path: Path) -> None:
