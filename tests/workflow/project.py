@@ -86,7 +86,7 @@ def create(root: Path) -> Project:
         "title": "a tiny random Llama", "checkpoint": "models/tiny", "tokenizer": "ids",
         "data": {"kind": "generated", "calibration": 8, "evaluation": 8},
         "quantize": {"loss_increase": 1.0}, "plan": {"lanes": 1},
-        "verify": {"tokens": 60, "netlist_tokens": 40, "prompts": ["", "3"]},
+        "verify": {"tokens": 120, "netlist_tokens": 40, "prompts": ["", "3 1 4 1 5 2 6"]},
         "generate": {"count": 2},
     }  # fmt: skip
     (root / "configs/models").mkdir()
