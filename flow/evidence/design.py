@@ -214,6 +214,7 @@ def _renamed(module: Module, same: Mapping[Bit, Bit]) -> Module:
     return replace(
         module,
         ports={port: names(bits) for port, bits in module.ports.items()},
+        nets={net: names(bits) for net, bits in module.nets.items()},
         cells={
             key: replace(cell, pins={pin: names(bits) for pin, bits in cell.pins.items()})
             for key, cell in module.cells.items()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.evidence.adders import Cores
 from flow.evidence.design import EvidenceError
 from rtl_gen.ir import integer as ir
 
@@ -46,11 +47,14 @@ class Reader:
         Content of ``manifest.json``.
     graph : IntegerGraph
         Gives names and shapes; its data are not read.
+    cores : Cores, optional
+        Matrices that are wired in space.
     """
 
     words: Mapping[str, Bits]
     manifest: Mapping[str, Any]
     graph: ir.IntegerGraph
+    cores: Cores | None = None
     claimed: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -39,6 +39,24 @@ class Form:
 
 
 @dataclass(frozen=True, slots=True)
+class Matrix:
+    """A matrix as it was read from an adder graph.
+
+    Parameters
+    ----------
+    data : int64, shape (n_out, n_in)
+    latency : int
+        Cycles from the vector to the first bits of the sums.
+    nodes : int
+        Words, or nodes of a bit-serial graph, that have a proof.
+    """
+
+    data: Integers
+    latency: int
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """What a proof found.
 
@@ -71,24 +89,34 @@ def prove(module: Module, weight: Integers, x: IntType, width: int) -> Proof:
     width : int
         Bits of a sum.
     """
-    forms = _Forms(module, x)
-    findings: list[str] = []
-    delays: set[int] = set()
     try:
-        for row, wanted in enumerate(weight):
-            found = forms.word(module.ports["y"][row * width : (row + 1) * width])
-            if found.delay is not None:
-                delays.add(found.delay)
-            findings += [
-                f"row {row}, column {column}: {found.coefficients[column]} in the RTL, "
-                f"{wanted[column]} in the matrix"
-                for column in np.flatnonzero(found.coefficients != wanted).tolist()
-            ]
+        found = read(module, x, width)
     except EvidenceError as error:
-        findings.append(str(error))
+        return Proof((str(error),), 0, 0)
+    findings = [
+        f"row {row}, column {column}: {found.data[row, column]} in the RTL, "
+        f"{weight[row, column]} in the matrix"
+        for row, column in np.argwhere(found.data != weight).tolist()
+    ]
+    return Proof(tuple(findings[:MOST_FINDINGS]), found.nodes, found.latency)
+
+
+def read(module: Module, x: IntType, width: int) -> Matrix:
+    """The matrix that an adder graph is; arguments as in `prove`.
+
+    Raises
+    ------
+    EvidenceError
+        If a word is no linear form, can overflow, or comes too early or late.
+    """
+    forms = _Forms(module, x)
+    y = module.ports["y"]
+    rows = [forms.word(y[first : first + width]) for first in range(0, len(y), width)]
+    delays = {form.delay for form in rows if form.delay is not None}
     if len(delays) > 1:
-        findings.append(f"rows leave after different numbers of cycles: {sorted(delays)}")
-    return Proof(tuple(findings[:MOST_FINDINGS]), len(forms.known), max(delays, default=0))
+        raise EvidenceError(f"rows leave after different numbers of cycles: {sorted(delays)}")
+    data = np.array([form.coefficients for form in rows])
+    return Matrix(data, delays.pop() if delays else 0, len(forms.known))
 
 
 class _Forms:

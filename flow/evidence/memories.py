@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from flow.evidence import block_ram, evaluate
+from flow.evidence import adders, block_ram, evaluate
 from flow.evidence.design import Cell, Design, EvidenceError, Module, inlined, instances, text
 from flow.evidence.layout import Bits
 from flow.evidence.trellis import Config
@@ -101,6 +101,18 @@ def of_routed(design: Design, routed: Module, manifest: Mapping[str, Any]) -> Wo
         return block_ram.of_cell(_routed_cell(routed, f"{TOP}.{path}.{name}"))
 
     return _substituted(design, manifest, lut, block)
+
+
+def routed_tables(routed: Module) -> adders.Tables:
+    """Truth tables of LUTs and carry chains as the placed and routed netlist holds them."""
+
+    def table(path: str, name: str, cell: Cell, half: str) -> int:
+        if not half:
+            return _routed_lut(routed, f"{TOP}.{path}.{name}", cell)
+        found = _routed_cell(routed, f"{TOP}.{path}.{name}$CCU2_COMB{half}").number("INITVAL")
+        return _untied(found, cell, cell.number(f"INIT{half}"), [f"{p}{half}" for p in "ABCD"])
+
+    return table
 
 
 def of_bitstream(
@@ -197,8 +209,12 @@ def _routed_cell(routed: Module, name: str) -> Cell:
 def _routed_lut(routed: Module, name: str, cell: Cell) -> int:
     """Truth table of a LUT after routing, on the inputs that the netlist does not tie."""
     found = _routed_cell(routed, name).number("INITVAL")
-    wanted = cell.number("INIT")
-    tied = {k: int(bit) for k, pin in enumerate("ABCD")
+    return _untied(found, cell, cell.number("INIT"), "ABCD")
+
+
+def _untied(found: int, cell: Cell, wanted: int, pins: Sequence[str]) -> int:
+    """`found` where the pins that are tied have their values, `wanted` elsewhere."""
+    tied = {k: int(bit) for k, pin in enumerate(pins)
             if (bit := cell.bit(pin)) in ("0", "1") and isinstance(bit, str)}  # fmt: skip
     # nextpnr folds tied inputs into the table: elsewhere its entries mean nothing.
     return sum(

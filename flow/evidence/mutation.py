@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from flow.evidence import memories, memory_class, provenance, routing
+from flow.evidence import (
+    adder_fault,
+    adders,
+    choice_fault,
+    memories,
+    memory_class,
+    provenance,
+    routing,
+)
 from flow.evidence.fault import CHANGES, STRUCTURES, content
 from flow.evidence.plant import Chip, Mutant, there
 from rtl_gen import emit
@@ -56,14 +64,16 @@ def obligations(chip: Chip, level: str) -> Iterator[tuple[str, list[str]]]:
         yield "memories.rtl", memory_class.of_rtl(chip.hierarchical, chip.flat, chip.manifest)[0]
     if level == "netlist":
         netlist = there(chip.netlist)
-        yield (
-            "provenance.netlist",
-            _provenance(chip, lambda: memories.of_netlist(netlist, chip.manifest)),
-        )
+        findings = _provenance(chip, lambda: memories.of_netlist(netlist, chip.manifest))
+        if chip.cores is not None:
+            findings += adders.mapped(chip.cores, netlist)[1]
+        yield "provenance.netlist", findings
         yield "memories.netlist", memory_class.of_netlist(netlist, chip.manifest)[0]
     if level == "routed":
         netlist, routed, placed = there(chip.netlist), there(chip.routed), there(chip.placed)
         findings = _provenance(chip, lambda: memories.of_routed(netlist, routed, chip.manifest))
+        if chip.cores is not None:
+            findings += adders.mapped(chip.cores, netlist, memories.routed_tables(routed))[1]
         findings += memories.placed(routed, placed)
         findings += memories.moved(routed, placed.blocks)
         yield "provenance.routed", findings + routing.truth_tables(routed, placed)[1]
@@ -101,12 +111,14 @@ def mutants(chip: Chip, stale: memories.Words, number: int, seed: int) -> Iterat
     rng = np.random.default_rng(seed)
     kinds: list[tuple[str, Callable[[], Mutant | None]]] = []
     words = memories.of_rtl(chip.hierarchical, chip.manifest)
+    changes = {**CHANGES, **choice_fault.of_chip(chip)}
     for level in LEVELS:
         if level != "rtl" and chip.netlist is None:
             continue
-        for kind, change in CHANGES.items():
+        for kind, change in changes.items():
             kinds.append((kind, content(chip, level, kind, change, words, stale, rng)))
     kinds += [(kind, make(chip, rng)) for kind, make in STRUCTURES.items()]
+    kinds += adder_fault.of_chip(chip, rng).items()
     made = 0
     while made < number:
         before = made
@@ -158,7 +170,7 @@ def _bits(image: str, width: int) -> Any:
 def _provenance(chip: Chip, read: Callable[[], memories.Words]) -> list[str]:
     try:
         words = read()
-        found = provenance.compare(words, chip.manifest, chip.graph, chip.verilog)
+        found = provenance.compare(words, chip.manifest, chip.graph, chip.verilog, chip.cores)
     except FlowError as error:
         return [str(error)]
     return list(found.differences)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flow import checks, config, files
 from flow.evidence import (
+    adders,
     coverage,
     design,
     floating,
@@ -18,6 +19,7 @@ from flow.evidence import (
     ranges,
     routing,
 )
+from flow.evidence.adders import Cores
 from flow.evidence.artefact import Case
 from flow.evidence.ledger import Obligation, Outcome
 from flow.evidence.plant import Chip
@@ -30,6 +32,13 @@ PROVENANCE = (
     "addresses come from the program ROM as read back; all tensors, shifts, factors and bounds are "
     "compared with the graph, all other bits must be 0, and the identity is computed again from "
     "what was read"
+)
+WIRED = (
+    "matrices wired in space: exact linear forms with intervals, over time where they are "
+    "bit-serial"
+)
+REGISTERS = (
+    "matrices wired in space: every register's next value is the same function as in the RTL"
 )
 
 
@@ -63,30 +72,57 @@ def whole(case: Case, folder: Path) -> Chip:
         routed=case.routed,
         placed=Config(case.path("config").read_text()),
         blocks=unpacked(case, folder).blocks,
+        cores=cores(case, folder),
     )
 
 
-def _compared(case: Case, words: memories.Words, tools: Mapping[str, str]) -> Outcome:
-    found = provenance.compare(words, case.manifest, case.graph, case.path("chip").read_text())
+def cores(case: Case, folder: Path) -> Cores | None:
+    """Adder graphs of the RTL; None if no matrix is wired in space. The job is done in `folder`."""
+    if not case.manifest.get("weights_in_logic"):
+        return None
+    job = yosys.adders(case.path("chip"), case.path("images"))
+    base.run(job, folder / "adders", folder / "adders.log")
+    return Cores(
+        design.read(folder / "adders/words.json"), design.read(folder / "adders/gates.json")
+    )
+
+
+def _compared(
+    case: Case, folder: Path, words: memories.Words, tools: Mapping[str, str],
+    tables: adders.Tables | None = None,
+) -> Outcome:  # fmt: skip
+    """Outcome of a comparison of all constants; with `tables`, that of mapped adder graphs, too."""
+    wired = cores(case, folder)
+    found = provenance.compare(
+        words, case.manifest, case.graph, case.path("chip").read_text(), wired
+    )
     numbers = {"tensors": found.tensors, "numbers": found.numbers, "scalars": found.scalars,
                "bits": found.bits}  # fmt: skip
-    return Outcome(found.differences, numbers, tools)
+    findings = [*found.differences]
+    if wired is not None:
+        numbers["nodes of adder graphs"] = wired.nodes
+        if tables is not None:
+            compared, wrong = adders.mapped(wired, case.netlist, tables)
+            numbers["functions of adder graphs"] = compared
+            findings += wrong
+    return Outcome(tuple(findings), numbers, tools)
 
 
 def _provenance_rtl(case: Case, folder: Path) -> Outcome:
     hierarchical, _ = elaborated(case, folder)
     words = memories.of_rtl(hierarchical, case.manifest)
-    return _compared(case, words, {"Yosys": yosys.version()})
+    return _compared(case, folder, words, {"Yosys": yosys.version()})
 
 
 def _provenance_netlist(case: Case, folder: Path) -> Outcome:
     words = memories.of_netlist(case.netlist, case.manifest)
-    return _compared(case, words, {"Yosys": yosys.version()})
+    return _compared(case, folder, words, {"Yosys": yosys.version()}, adders.of_netlist)
 
 
 def _provenance_routed(case: Case, folder: Path) -> Outcome:
     words = memories.of_routed(case.netlist, case.routed, case.manifest)
-    outcome = _compared(case, words, {"nextpnr-ecp5": case.json("timing")["nextpnr"]})
+    nextpnr = {"nextpnr-ecp5": case.json("timing")["nextpnr"]}
+    outcome = _compared(case, folder, words, nextpnr, memories.routed_tables(case.routed))
     placed = Config(case.path("config").read_text())
     findings = [*outcome.findings, *memories.placed(case.routed, placed)]
     findings += memories.moved(case.routed, placed.blocks)
@@ -97,7 +133,7 @@ def _provenance_routed(case: Case, folder: Path) -> Outcome:
 def _provenance_bitstream(case: Case, folder: Path) -> Outcome:
     read = unpacked(case, folder)
     words = memories.of_bitstream(case.netlist, case.routed, read.blocks, case.manifest)
-    outcome = _compared(case, words, {"ecpunpack": ecppack.version()})
+    outcome = _compared(case, folder, words, {"ecpunpack": ecppack.version()})
     findings = [*outcome.findings, *memories.moved(case.routed, read.blocks)]
     packed = routing.packed(case, folder)
     if packed != case.path("bitstream").read_bytes():
@@ -203,7 +239,8 @@ OBLIGATIONS: tuple[Obligation, ...] = (
     ),
     Obligation(
         "provenance.rtl", "the constants in the Verilog and its ROM images are those of the graph",
-        PROVENANCE, "constants", ("graph", "chip", "images", "manifest"), False, _provenance_rtl,
+        f"{PROVENANCE}; {WIRED}", "constants", ("graph", "chip", "images", "manifest"), False,
+        _provenance_rtl,
     ),
     Obligation(
         "memories.rtl", "ROMs have no write port, and no host port writes a memory",
@@ -224,8 +261,8 @@ OBLIGATIONS: tuple[Obligation, ...] = (
     ),
     Obligation(
         "provenance.netlist", "the constants in the synthesized cells are those of the graph",
-        f"all addresses applied to the cells of each ROM; {PROVENANCE}", "constants",
-        ("graph", "chip", "manifest", "netlist"), True, _provenance_netlist,
+        f"all addresses applied to the cells of each ROM; {PROVENANCE}; {REGISTERS}", "constants",
+        ("graph", "chip", "images", "manifest", "netlist"), True, _provenance_netlist,
     ),
     Obligation(
         "memories.netlist", "no cell of a ROM can be written",
@@ -240,14 +277,15 @@ OBLIGATIONS: tuple[Obligation, ...] = (
     Obligation(
         "provenance.routed", "the constants in the routed netlist are those of the graph",
         f"block RAMs and truth tables by the names of their cells; {PROVENANCE}; numbers of blocks "
-        "and truth tables (inputs may be exchanged) against the configuration", "constants",
-        ("graph", "chip", "manifest", "netlist", "routed", "config"), True, _provenance_routed,
+        f"and truth tables (inputs may be exchanged) against the configuration; {REGISTERS}",
+        "constants", ("graph", "chip", "images", "manifest", "netlist", "routed", "config"), True,
+        _provenance_routed,
     ),
     Obligation(
         "provenance.bitstream", "the constants in the bitstream are those of the graph",
         f"block RAMs read back with ecpunpack; {PROVENANCE}; the rest of the bitstream is what the "
         "routed configuration packs to", "constants",
-        ("graph", "chip", "manifest", "netlist", "routed", "config", "bitstream"), True,
+        ("graph", "chip", "images", "manifest", "netlist", "routed", "config", "bitstream"), True,
         _provenance_bitstream,
     ),
     Obligation(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flow.evidence import block_ram, evaluate, memories
+from flow.evidence.adders import Cores
 from flow.evidence.design import Cell, Design, Module
 from flow.evidence.trellis import Config
 from rtl_gen.ir.integer import IntegerGraph
@@ -27,6 +28,8 @@ class Chip:
     netlist, routed, placed, blocks
         The synthesized netlist, the routed one, the routed configuration, and the block RAMs of
         the unpacked bitstream; None if the chip has no target.
+    cores
+        The adder graphs of the RTL; None if no matrix is wired in space.
     """
 
     graph: IntegerGraph
@@ -38,6 +41,7 @@ class Chip:
     routed: Module | None = None
     placed: Config | None = None
     blocks: Mapping[int, block_ram.Contents] | None = None
+    cores: Cores | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from flow.evidence.adders import Cores
 from flow.evidence.design import EvidenceError
 from flow.evidence.instruction import read
 from flow.evidence.layout import Bits, Reader
@@ -41,7 +42,11 @@ class Comparison:
 
 
 def compare(
-    words: Mapping[str, Bits], manifest: Mapping[str, Any], graph: IntegerGraph, verilog: str
+    words: Mapping[str, Bits],
+    manifest: Mapping[str, Any],
+    graph: IntegerGraph,
+    verilog: str,
+    cores: Cores | None = None,
 ) -> Comparison:
     """Compare the constant memories of a chip with its graph.
 
@@ -53,6 +58,8 @@ def compare(
     graph : IntegerGraph
     verilog : str
         Text of ``chip.v``, a part of the identity.
+    cores : Cores, optional
+        Matrices wired in space; a chip with such is not that of its graph without them.
 
     Returns
     -------
@@ -62,7 +69,7 @@ def compare(
         aside; and the identity ROM holds the digest of the checkpoint, the Verilog and all other
         memories as they were read.
     """
-    reader = Reader(words, manifest, graph)
+    reader = Reader(words, manifest, graph, cores)
     found: list[str] = []
     missing = set(_used(graph))
     numbers = scalars = 0
@@ -85,7 +92,7 @@ def compare(
             )
     wired = set(manifest.get("weights_in_logic", ()))
     found += [
-        f"{name}: wired in space as an adder graph, which no obligation reads back yet"
+        f"{name}: wired in space as an adder graph, which was not read back"
         if name in wired
         else f"{name}: no instruction of the chip uses it"
         for name in sorted(missing)

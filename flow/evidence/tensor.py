@@ -15,6 +15,7 @@ import numpy as np
 from flow.evidence.design import EvidenceError
 from flow.evidence.layout import Integers, Reader, Tensor
 from rtl_gen.ir import integer as ir
+from rtl_gen.ir.types import IntType
 
 MULTIPLIER_BITS = 16
 GAIN_BITS = 16
@@ -36,6 +37,7 @@ def of_node(
         yield from _rows(reader, op, "matvec_row", row["row_base"], _order(reader, entry))
     elif isinstance(op, ir.ConstMatVec) and head == "etched":
         yield from _rows(reader, op, "etched_row", row["etched_row"], _order(reader, entry))
+        yield from _wired(reader, op, node, row["etched_core"], _order(reader, entry))
     elif isinstance(op, ir.ExpertMatVec) and head == "matvec":
         yield from _experts(reader, op, row)
     elif isinstance(op, ir.Embedding) and head == "embedding":
@@ -137,6 +139,21 @@ def _rows(
         yield Tensor(op.bias, where, bias)
     elif bias.any():
         raise EvidenceError(f"{op.weight} has no bias, but {where} holds one")
+
+
+def _wired(
+    reader: Reader, op: ir.ConstMatVec, node: ir.Node, index: int, order: Integers
+) -> Iterator[Tensor]:
+    """Weights of a matrix that is an adder graph."""
+    if reader.cores is None:
+        return
+    x = reader.graph.value(node.inputs[0]).type
+    found = reader.cores.matrix(index, len(order), IntType(x.width + (not x.signed))).data
+    if found.shape != reader.graph.constants[op.weight].data.shape:
+        raise EvidenceError(f"{op.weight}: etched_core{index} has the shape {found.shape}")
+    weight = np.zeros_like(found)
+    weight[order] = found
+    yield Tensor(op.weight, f"etched_core{index}", weight)
 
 
 def _row_numbers(reader: Reader, memory: str, base: int, count: int) -> tuple[Integers, Integers]:

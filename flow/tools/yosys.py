@@ -54,6 +54,25 @@ setattr -mod -unset src *
 write_json words.json
 """
 
+# Adder graphs alone: registers with their enables and adders as words, then the same as gates.
+# Resets become choices in front of a register, so that there is one kind of register.
+_ADDERS = """\
+read_verilog -sv chip.v
+hierarchy -check -top chip
+delete *etched_core* chip.etched.core* %u %n
+proc
+opt_expr
+opt_dff -nosdff
+opt_clean
+setattr -unset src *
+setattr -mod -unset src *
+write_json words.json
+techmap
+opt_expr
+opt_clean
+write_json gates.json
+"""
+
 CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
 
 _CHIP = """\
@@ -210,6 +229,15 @@ def elaborate(chip: Path, rom: Path) -> Job:
 def words(design: Path, top: str) -> Job:
     """Read one module as word-level cells, ``words.json``."""
     return _job(_WORDS.format(top=top), {"design.v": design}, ("words.json",))
+
+
+def adders(chip: Path, rom: Path) -> Job:
+    """Read the adder graphs of a chip alone, ``etched_core…``: as words and as gates.
+
+    The job leaves ``words.json`` and ``gates.json``.
+    """
+    inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
+    return _job(_ADDERS, inputs, ("words.json", "gates.json"))
 
 
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:

@@ -70,7 +70,6 @@ def test_the_chip_is_signed_off(built: tuple[Project, str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_faults_at_every_level_are_caught(built: tuple[Project, str]) -> None:
     project, _ = built
     said = project.intaglio("mutate", CHIP, "--number", "50", "--packed", "1")
@@ -81,7 +80,6 @@ def test_faults_at_every_level_are_caught(built: tuple[Project, str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_new_weights_carry_the_comparisons_over(built: tuple[Project, str]) -> None:
     """The same architecture with another checkpoint: constants are proved, tests carried."""
     project, _ = built

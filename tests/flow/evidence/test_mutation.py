@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from flow.evidence import design, mutation
+from flow.evidence import adder_fault, adders, choice_fault, design, fault, memories, mutation
+from flow.evidence.adders import Cores
 from flow.evidence.plant import Chip
 from flow.tools import base, yosys
+from rtl_gen.emit import emit
+from rtl_gen.ir.integer import ConstMatVec
+from rtl_gen.plan import Plan
+from tests.chip import test_adapters
 from tests.flow.evidence import shapes
 from tests.harness import seed
 
@@ -19,18 +26,27 @@ MUTANTS = 30
 def chip(tmp_path_factory: pytest.TempPathFactory) -> Chip:
     """A tiny chip, elaborated and synthesized."""
     folder = tmp_path_factory.mktemp("mutation")
-    made = shapes.make("mlp", folder / "checkpoint")
+    return built(shapes.make("mlp", folder / "checkpoint"), folder, mapped=True)
+
+
+def built(made: shapes.Made, folder: Path, *, mapped: bool) -> Chip:
     made.write(folder)
     source, rom = folder / "chip.v", folder / "rom"
     base.run(yosys.elaborate(source, rom), folder / "rtl", folder / "rtl.log")
-    base.run(yosys.synthesize_chip(source, rom), folder / "netlist", folder / "netlist.log")
+    if mapped:
+        base.run(yosys.synthesize_chip(source, rom), folder / "netlist", folder / "netlist.log")
+    wired = None
+    if made.emitted.manifest["weights_in_logic"]:
+        base.run(yosys.adders(source, rom), folder / "adders", folder / "adders.log")
+        wired = Cores(*(design.read(folder / f"adders/{name}.json") for name in ("words", "gates")))
     return Chip(
         graph=made.graph,
         manifest=made.emitted.manifest,
         verilog=made.emitted.verilog,
         hierarchical=design.read(folder / "rtl/rtl.json"),
         flat=design.read(folder / "rtl/flat.json")["chip"],
-        netlist=design.read(folder / "netlist/netlist.json"),
+        netlist=design.read(folder / "netlist/netlist.json") if mapped else None,
+        cores=wired,
     )
 
 
@@ -58,3 +74,61 @@ def test_every_fault_is_caught(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> N
         if item.kind != "block RAM enabled to write":
             assert item.by[0] == f"{place}.{item.level}", item
     assert {"memories.rtl", "memories.netlist"} <= set(summary["by obligation"])
+
+
+@pytest.fixture(scope="module")
+def wired(tmp_path_factory: pytest.TempPathFactory) -> Chip:
+    """A chip with one matrix as a bit-serial adder graph and one as a parallel one."""
+    folder = tmp_path_factory.mktemp("wired")
+    graph = shapes.make("mlp", folder / "checkpoint").graph
+    first, second, *_ = (n.op.weight for n in graph.nodes if isinstance(n.op, ConstMatVec))
+    emitted = emit(graph, Plan(2, styles=((first, "serial"), (second, "parallel"))))
+    return built(shapes.Made(graph, emitted), folder, mapped=True)
+
+
+def test_matrices_wired_in_space_are_shown(wired: Chip) -> None:
+    """In the RTL, and by the functions of all registers in the netlist."""
+    for level in ("rtl", "netlist"):
+        for name, findings in mutation.obligations(wired, level):
+            assert findings == [], name
+    assert wired.cores is not None
+    assert set(wired.cores.known) == {0, 1}
+    compared, findings = adders.mapped(wired.cores, wired.netlist)
+    assert findings == []
+    assert compared > 100
+
+
+def test_faults_of_matrices_wired_in_space_are_caught(wired: Chip) -> None:
+    rng = np.random.default_rng(seed())
+    test_matrices_wired_in_space_are_shown(wired)
+    for kind, make in adder_fault.of_chip(wired, rng).items():
+        for _ in range(4):
+            mutant = make()
+            assert mutant is not None, kind
+            caught = mutation.judge(mutant)
+            assert caught.by == (f"provenance.{mutant.level}",), (kind, mutant.place)
+
+
+@pytest.mark.parametrize(
+    ("made", "kinds"),
+    [
+        ("top_2_of_4", {"exchanged experts", "wrong slot of the choice"}),
+        ("adapters", {"wrong region of the adapter"}),
+    ],
+)
+def test_faults_of_a_choice_are_caught(made: str, kinds: set[str], tmp_path: Path) -> None:
+    if made == "adapters":
+        chip_of = test_adapters.build(tmp_path / "checkpoint", *test_adapters.CASES["llama"])
+        shape = shapes.Made(chip_of.graph, emit(chip_of.graph, chip_of.plan))
+    else:
+        shape = shapes.make(made, tmp_path / "checkpoint")
+    chip = built(shape, tmp_path, mapped=False)
+    rng = np.random.default_rng(seed())
+    changes = choice_fault.of_chip(chip)
+    assert set(changes) == kinds
+    words = memories.of_rtl(chip.hierarchical, chip.manifest)
+    for kind, change in changes.items():
+        for _ in range(3):
+            mutant = fault.content(chip, "rtl", kind, change, words, {}, rng)()
+            assert mutant is not None
+            assert mutation.judge(mutant).by == ("provenance.rtl",)
