@@ -34,7 +34,8 @@ _SOURCES = {
     "verify": (
         "flow/compare.py", "flow/verify.py", "flow/simulate.py", "flow/activity.py",
         "flow/testbench", "flow/text.py", "flow/adapters.py", "flow/adapter_driver.py",
-        "flow/evidence/carry.py", "flow/evidence/coverage.py", "flow/evidence/structure.py",
+        "flow/evidence/carry.py", "flow/evidence/coverage.py", "flow/evidence/part_coverage.py",
+        "flow/evidence/structure.py",
     ),
     "evidence": ("flow/evidence", "flow/checks.py"),
     "synthesize": ("rtl_gen/board.py", "flow/ecp5.py", "flow/tools/yosys.py"),

@@ -7,15 +7,16 @@ which they equal bit for bit.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flow.evidence.part_coverage import STEPS, group, of_caches, of_routers
 from rtl_gen.golden import interpreter
-from rtl_gen.ir.integer import IntegerGraph, Sample
+from rtl_gen.ir.integer import Attention, IntegerGraph, Sample
 
 SURROUNDINGS = ("full speed", "pausing inputs", "stalled outputs", "both")
 LONG_CONTEXT = 64
@@ -83,6 +84,11 @@ def of_tokens(graph: IntegerGraph, runs: Sequence[Run]) -> dict[str, Any]:
         ending = run.ending(graph)
         seen["end of a sequence"].add(ending)
         seen["surroundings × end"].add(f"{run.surroundings} × {ending}")
+        drawing = len(fed) - first
+        seen["surroundings × step"].update(
+            f"{run.surroundings} × {step}"
+            for step, number in zip(STEPS, (first, drawing), strict=True) if number
+        )  # fmt: skip
         how = "sampled" if run.sampled else "greedy"
         seen["surroundings × choice"].add(f"{run.surroundings} × {how}")
         last = first + len(run.tokens)
@@ -103,21 +109,26 @@ def of_tokens(graph: IntegerGraph, runs: Sequence[Run]) -> dict[str, Any]:
     boundaries = ["one-token prompt", "longer prompt", "first position draws", "last position",
                   "smallest token", "largest token"]  # fmt: skip
     report = {
-        "position, token drawn": _group(needed, seen["position, token drawn"], required=True),
-        "position, no token drawn": _group(
+        "position, token drawn": group(needed, seen["position, token drawn"], required=True),
+        "position, no token drawn": group(
             needed[:-1], seen["position, no token drawn"], required=short
         ),
-        "surroundings": _group(SURROUNDINGS, seen["surroundings"], required=True),
-        "end of a sequence": _group(endings, seen["end of a sequence"], required=False),
-        "surroundings × end": _group(_cross(endings), seen["surroundings × end"]),
-        "surroundings × choice": _group(
+        "surroundings": group(SURROUNDINGS, seen["surroundings"], required=True),
+        "end of a sequence": group(endings, seen["end of a sequence"], required=False),
+        "surroundings × end": group(_cross(endings), seen["surroundings × end"]),
+        "surroundings × choice": group(
             _cross(["greedy", "sampled"]), seen["surroundings × choice"], required=True
         ),
-        "surroundings × boundary": _group(_cross(boundaries), seen["surroundings × boundary"]),
-        "token read": _group(range(graph.vocabulary), seen["token read"]),
-        "token drawn": _group(range(graph.vocabulary), seen["token drawn"]),
+        "surroundings × step": group(_cross(STEPS), seen["surroundings × step"]),
+        "surroundings × boundary": group(_cross(boundaries), seen["surroundings × boundary"]),
+        "token read": group(range(graph.vocabulary), seen["token read"]),
+        "token drawn": group(range(graph.vocabulary), seen["token drawn"]),
     }
-    return report | _values(graph, _replayed(graph, runs))
+    if any(isinstance(node.op, Attention) for node in graph.nodes):
+        lengths = [len(run.prompt) + len(run.tokens[:-1]) for run in runs]
+        report |= of_caches(graph.context, lengths, short=short)
+    values = _replayed(graph, runs)
+    return report | of_routers(graph, values) | _values(graph, values)
 
 
 def of_frames(
@@ -137,21 +148,21 @@ def of_frames(
         graph, {item.name: frames[: len(paces)]}, interpreter.initial_state(graph, len(paces))
     )
     return {
-        "surroundings": _group(SURROUNDINGS, met, required=True),
-        "surroundings × element": _group(_cross(list(extremes)), crossed, required=True),
+        "surroundings": group(SURROUNDINGS, met, required=True),
+        "surroundings × element": group(_cross(list(extremes)), crossed, required=True),
     } | _values(graph, values)
 
 
 def judged(report: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
     """What is missing of the required bins, and how many of all were met."""
     findings = [
-        f"{name}: never met {', '.join(group['holes'][:8])}"
-        for name, group in report.items() if group["required"] and group["holes"]
+        f"{name}: never met {', '.join(found['holes'][:8])}"
+        for name, found in report.items() if found["required"] and found["holes"]
     ]  # fmt: skip
     return findings, {
-        "bins": sum(group["bins"] for group in report.values()),
-        "met": sum(group["hit"] for group in report.values()),
-        "groups with holes": sum(bool(group["holes"]) for group in report.values()),
+        "bins": sum(found["bins"] for found in report.values()),
+        "met": sum(found["hit"] for found in report.values()),
+        "groups with holes": sum(bool(found["holes"]) for found in report.values()),
     }
 
 
@@ -183,28 +194,8 @@ def _values(
         for what, value in ends.items():
             bins.append(f"{node.name} {what}")
             met[bins[-1]] = int((values[node.name] == value).any())
-    return {"value × boundary": _group(bins, {name for name in bins if met[name]})}
+    return {"value × boundary": group(bins, {name for name in bins if met[name]})}
 
 
 def _cross(others: Sequence[str]) -> list[str]:
     return [f"{one} × {other}" for one in SURROUNDINGS for other in others]
-
-
-def _group(bins: Iterable[Any], met: Iterable[Any], *, required: bool = False) -> dict[str, Any]:
-    wanted, found = list(bins), set(met)
-    holes = [item for item in wanted if item not in found]
-    return {
-        "bins": len(wanted), "hit": len(wanted) - len(holes), "holes": _joined(holes),
-        "required": required,
-    }  # fmt: skip
-
-
-def _joined(holes: Sequence[Any]) -> list[str]:
-    """Names of holes; consecutive numbers as one."""
-    spans: list[list[Any]] = []
-    for hole in holes:
-        if spans and isinstance(hole, int) and hole == spans[-1][1] + 1:
-            spans[-1][1] = hole
-        else:
-            spans.append([hole, hole])
-    return [str(first) if first == last else f"{first} to {last}" for first, last in spans]

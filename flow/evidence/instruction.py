@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,23 @@ def instructions(reader: Reader) -> list[dict[str, int]]:
             )  # fmt: skip
         for row, value in zip(rows, values.tolist(), strict=True):
             row[name] = value
+    return rows
+
+
+def of_image(manifest: Mapping[str, Any], image: Path) -> list[dict[str, int]]:
+    """Fields of every instruction, from the image of the program ROM."""
+    words = [int(line, 16) for line in image.read_text().split()]
+    rows: list[dict[str, int]] = []
+    for word in words[: len(manifest["schedule"])]:
+        row = {}
+        for name, place in manifest["program"]["fields"].items():
+            if "constant" in place:
+                row[name] = int(place["constant"])
+                continue
+            value = word >> place["offset"] & (1 << place["width"]) - 1
+            negative = place["signed"] and value >> place["width"] - 1
+            row[name] = value - (1 << place["width"]) if negative else value
+        rows.append(row)
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from flow import checks, config, files
 from flow.evidence import (
@@ -12,9 +13,11 @@ from flow.evidence import (
     coverage,
     design,
     floating,
+    instruction,
     memories,
     memory_class,
     origin,
+    part_coverage,
     provenance,
     ranges,
     routing,
@@ -187,8 +190,24 @@ def _equal_netlist(case: Case, folder: Path) -> Outcome:
 
 def _coverage(case: Case, folder: Path) -> Outcome:
     metrics = case.json("simulated_rtl")
-    findings, numbers = coverage.judged(metrics["coverage"])
+    report = metrics["coverage"]
+    if "surroundings × step" in report:
+        report = report | _parts(case, report)
+    findings, numbers = coverage.judged(report)
+    holes = {name: found["holes"] for name, found in report.items() if found["holes"]}
+    files.write_json(folder / "holes.json", holes)
     return Outcome(tuple(findings), numbers, carried=metrics.get("carried"))
+
+
+def _parts(case: Case, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Coverage of instructions and adapter slots."""
+    words = instruction.of_image(case.manifest, case.path("images") / "program.hex")
+    stops = [k for k, row in enumerate(words) if row["prefill_stop"]]
+    adapters = [bool(row.get("adapter", 0)) for row in words]
+    stop = stops[0] if stops else len(words) - 1
+    parts = part_coverage.of_schedule(report, stop, adapters, coverage.SURROUNDINGS)
+    found = case.manifest.get("adapters")
+    return parts | (part_coverage.of_slots(found["slots"]) if found else {})
 
 
 def _timing(case: Case, folder: Path) -> Outcome:
@@ -256,8 +275,8 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         "coverage.rtl", "the simulation met every position, end of sequence, pace and instruction "
         "that it should",
         "the sequences that were run, run again on the golden model; holes of all bins are listed "
-        "in the comparison's metrics", "architecture", ("simulated_rtl", "skeleton"), False,
-        _coverage,
+        "in the comparison's metrics", "architecture", ("simulated_rtl", "images",
+        "manifest", "skeleton"), False, _coverage,
     ),
     Obligation(
         "provenance.netlist", "the constants in the synthesized cells are those of the graph",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from flow.evidence import coverage
+from flow.evidence import coverage, part_coverage
 from flow.evidence.coverage import Run
+from rtl_gen.ir.integer import Route
 from tests.flow.evidence import shapes
 
 
@@ -44,3 +46,49 @@ def test_frames(tmp_path: Path) -> None:
     assert report["surroundings"]["holes"] == []
     assert "pausing inputs × largest" not in report["surroundings × element"]["holes"]
     assert "pausing inputs × smallest" in report["surroundings × element"]["holes"]
+
+
+def test_decisions_of_routers_are_counted(tmp_path: Path) -> None:
+    """Every expert in every slot, ties for a place, and steps of every kind."""
+    graph = shapes.make("top_2_of_4", tmp_path).graph
+    route = next(node for node in graph.nodes if isinstance(node.op, Route))
+    experts = graph.value(route.inputs[0]).shape[0]
+    values = {node.name: np.zeros(0, np.int64) for node in graph.nodes}
+    values |= {
+        route.name: np.array([0, 1, 2, 1]),
+        route.inputs[0]: np.array([9, 5, 5, 1, 1, 7, 9, 1]),
+    }
+    others = (node for node in graph.nodes if not isinstance(node.op, Route))
+    one = replace(graph, nodes=(*others, route))
+    report = part_coverage.of_routers(one, values)
+    holes = report["router × slot × expert"]["holes"]
+    assert report["router × slot × expert"]["bins"] == 2 * experts
+    assert f"{route.name}, slot 0: expert 1" in holes
+    assert f"{route.name}, slot 1: expert 1" not in holes
+    assert report["router × tie"]["holes"] == [f"{route.name}: a tie among the chosen"]
+
+
+def test_caches_and_instructions_are_counted(tmp_path: Path) -> None:
+    graph = shapes.make("llama", tmp_path).graph
+    runs = [
+        Run((1, 2, 3), (4,), sampled=False, limit=1, idle=False, stall=False),
+        Run((1,), (3, 4), sampled=False, limit=2, idle=True, stall=False),
+    ]
+    report = coverage.of_tokens(graph, runs)
+    assert report["cached position, read by a later step"]["hit"] == 2
+    assert report["cached position, written by several sequences"]["hit"] == 2
+    assert "pausing inputs × no token drawn" in report["surroundings × step"]["holes"]
+    adapters = [False, True, False, False]
+    parts = part_coverage.of_schedule(report, 1, adapters, coverage.SURROUNDINGS)
+    assert parts["instruction"] == {"bins": 3, "hit": 3, "holes": [], "required": True}
+    holes = parts["surroundings × instruction"]["holes"]
+    assert "full speed × instruction 1" in holes  # no adapter is active
+    assert "pausing inputs × instruction 3" not in holes
+    only_read = {
+        "surroundings × step": {
+            "holes": [f"{place} × token drawn" for place in coverage.SURROUNDINGS]
+        }
+    }
+    parts = part_coverage.of_schedule(only_read, 1, adapters, coverage.SURROUNDINGS)
+    assert parts["instruction"]["holes"] == ["2 to 3"]
+    assert part_coverage.of_slots(2)["adapter slot"]["holes"] == ["1 to 2"]
