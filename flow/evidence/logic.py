@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from flow.evidence.bdd import FALSE, TRUE, Functions
-from flow.evidence.design import Bit, Cell, EvidenceError, Module
+from flow.evidence.design import Bit, Cell, EvidenceError, Module, text
 from flow.evidence.evaluate import LutInit, lut_of_netlist
 
 _GATES: Mapping[str, int] = {
@@ -121,7 +121,7 @@ class Logic:
             enable = self.value(cell.bit("E"))
             high, low = (data, held) if cell.type == "$_DFFE_PP_" else (held, data)
             return f.choose(enable, high, low)
-        mux = cell.parameters.get("CEMUX", "1")
+        mux = text(cell.parameters.get("CEMUX", "1"))
         if mux not in {"CE", "1", "INV"} or cell.parameters.get("LSRMUX", "LSR") != "LSR":
             raise EvidenceError(
                 f"{self.module.name}: a register with CEMUX {mux}, or an inverted reset"
