@@ -8,7 +8,7 @@ nothing else needs that value.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rtl_gen.ir import integer as ir
@@ -121,6 +121,21 @@ def group(graph: ir.IntegerGraph) -> list[Chain]:
         chain.nodes.append(node)
         ends[node.name] = index
     return chains
+
+
+def rotation(graph: ir.IntegerGraph, root: Mapping[str, str], chain: Chain) -> ir.Rotary | None:
+    """The rotation whose order the stream of `chain` has.
+
+    It is the chain's own, or that of a bare product which an adapter region changes before it is
+    rotated: its rows leave as if the rotation followed at once, so that the program with adapter
+    regions and the one without use the same rows of the ROM.
+    """
+    node = chain.rotary
+    if node is None and _is_bare_product(chain):
+        of = [n for n in graph.nodes if any(root[name] == chain.value for name in n.inputs)]
+        if any(isinstance(n.op, ir.LowRank) and root[n.name] == chain.value for n in of):
+            node = next((n for n in of if isinstance(n.op, ir.Rotary)), None)
+    return node.op if node is not None and isinstance(node.op, ir.Rotary) else None
 
 
 def _combines(chain: Chain) -> bool:

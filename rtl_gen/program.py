@@ -30,8 +30,8 @@ DATA_FIELDS = {
 }
 """Width of the fields whose values depend on the weights."""
 
-FLAGS = ("final", "prefill_stop", "adapter")
-"""Bits 0 to 2 of a word; see `rtl_gen.fabric.sequencer`."""
+FLAGS = ("final", "prefill_stop")
+"""Bits 0 and 1 of a word; see `rtl_gen.fabric.sequencer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,28 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Instructions of a step and the encoding of their words."""
+    """Instructions of a step and the encoding of their words.
+
+    Parameters
+    ----------
+    instructions : tuple of Instruction
+    fields : dict of str to Field
+    width : int
+    adapted : int
+        First instruction of the second program, which a step with an active adapter runs; the
+        first one begins at 0. 0 if there is one program only.
+    """
 
     instructions: tuple[Instruction, ...]
     fields: dict[str, Field]
     width: int
+    adapted: int = 0
+
+    def part(self, *, adapted: bool) -> tuple[Instruction, ...]:
+        """What a step with, or without, an active adapter runs."""
+        if not self.adapted:
+            return self.instructions
+        return self.instructions[self.adapted :] if adapted else self.instructions[: self.adapted]
 
     def words(self) -> list[int]:
         """One integer of `width` bits per instruction."""
@@ -88,14 +105,20 @@ def _width(values: Sequence[int], signed: bool) -> int:
     return max(1, max(values).bit_length())
 
 
-def assemble(instructions: Sequence[Instruction]) -> Program:
+def assemble(first: Sequence[Instruction], second: Sequence[Instruction] = ()) -> Program:
     """Choose widths and places of the fields.
+
+    Parameters
+    ----------
+    first, second : sequence of Instruction
+        Of a step; of a step with an active adapter, if there are adapter regions.
 
     Raises
     ------
     ValueError
         If a field that depends on the weights does not fit its fixed width.
     """
+    instructions = (*first, *second)
     values: dict[str, list[int]] = {flag: [] for flag in FLAGS}
     for instruction in instructions:
         for name, value in instruction.fields.items():
@@ -117,4 +140,5 @@ def assemble(instructions: Sequence[Instruction]) -> Program:
         fields[name] = field
         if field.constant is None:
             offset += field.width
-    return Program(tuple(instructions), fields, max(offset, len(FLAGS)))
+    adapted = len(first) if second else 0
+    return Program(instructions, fields, max(offset, len(FLAGS)), adapted)

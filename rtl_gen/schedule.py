@@ -10,10 +10,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl_gen.adapter.bypass import bypass
 from rtl_gen.adapter.layout import AdapterLayout, lay_out
 from rtl_gen.adapter.products import products
 from rtl_gen.blocks.attention import layer_words
-from rtl_gen.chain import Chain, group, merge, roots, rows
+from rtl_gen.chain import Chain, group, merge, roots, rotation, rows
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric.address import Loop, lag
 from rtl_gen.images import Images, Order
@@ -60,7 +61,6 @@ class _Scheduler:
     merged: set[int] = field(default_factory=set)
     reads: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     written: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    written_etched: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     # Liveness and placement.
 
@@ -128,17 +128,13 @@ class _Scheduler:
 
     def emit(self, nodes: tuple[str, ...], fields: Fields, d: Loop, sink: str) -> None:
         """Append an instruction."""
-        base: Fields = {"use_a": 0, "use_b": 0, "continued": 0, "adapter": 0}
+        base: Fields = {"use_a": 0, "use_b": 0, "continued": 0}
         base |= {"rotary": 0, "lookup": 0, "mul": 0, "add": 0, "weigh": 0, "expert": 0}
         fields = base | fields | {"sink": SINKS.index(sink)} | d.fields("d")
         if fields["use_a"]:
-            # The one before is another one while instructions of adapters are left out.
-            before = [self.written] if fields["adapter"] else [self.written, self.written_etched]
-            lags = [found for item in before if (found := lag(self.reads, item)) is not None]
-            fields |= {"a_free": 0, "a_lag": max(lags)} if lags else {"a_free": 1}
+            behind = lag(self.reads, self.written)
+            fields |= {"a_free": 1} if behind is None else {"a_free": 0, "a_lag": behind}
         self.written = d.addresses() if sink == "memory" else np.empty(0, np.int64)
-        if not fields["adapter"]:
-            self.written_etched = self.written
         if sink != "memory":
             del fields["d_base"]
             for level in range(4):
@@ -158,7 +154,7 @@ class _Scheduler:
         """Where a value, or what it is another name of, lives."""
         return self.layouts[self.root[name]]
 
-    def run(self) -> Schedule:
+    def run(self) -> list[Instruction]:
         """Emit every chain."""
         self.plan_lifetimes()
         for item in self.graph.inputs:
@@ -169,7 +165,7 @@ class _Scheduler:
         for index, chain in enumerate(self.chains):
             self.emit_chain(index, chain)
             self.release(index)
-        return Schedule(self.finish(), max(self.allocator.depth, 2))
+        return self.finish()
 
     def emit_chain(self, index: int, chain: Chain) -> None:
         """Instructions of one chain, and copies to sinks that the value shares with memory."""
@@ -219,10 +215,7 @@ class _Scheduler:
         ]
 
     def emit_low_rank(self, node: ir.Node, op: ir.LowRank) -> None:
-        """Two products from the adapter memory; the second is added to y where it lies.
-
-        Without an active adapter both are left out, and y is what it was.
-        """
+        """Two products from the adapter memory; the second is added to y where it lies."""
         assert self.adapter is not None
         x, y = (self.layout(name) for name in node.inputs)
         hidden = Layout(self.allocator.take(self.beats(op.rank)), (self.beats(op.rank),))
@@ -268,10 +261,8 @@ class _Scheduler:
 
     def order(self, chain: Chain, layout: Layout) -> Loop:
         """A vector in the order that the chain streams it."""
-        if chain.rotary is None:
-            return layout.loop()
-        assert isinstance(chain.rotary.op, ir.Rotary)
-        return self.sides(layout.base, chain.rotary.op)
+        rotary = rotation(self.graph, self.root, chain)
+        return layout.loop() if rotary is None else self.sides(layout.base, rotary)
 
     def sink_fields(self, sink: str, taker: ir.Node | None) -> Fields:
         """What the sink needs to know."""
@@ -351,7 +342,7 @@ class _Scheduler:
 
     def row_order(self, chain: Chain) -> Order:
         """Order of a product's rows, beat by beat as its results leave."""
-        if chain.rotary is None:
+        if rotation(self.graph, self.root, chain) is None:
             return None
         return spread(self.order(chain, Layout(0, (0,))).addresses(), self.plan.elements)
 
@@ -411,21 +402,21 @@ class _Scheduler:
                 pixel |= self.second(chain, partial(Layout.pixel, row=row, column=column))
                 self.emit(names, pixel, target.pixel(row, column), "memory")
 
-    def finish(self) -> Program:
+    def finish(self) -> list[Instruction]:
         """Mark the last instruction, and where a step that draws no token ends."""
         last = len(self.instructions) - 1
         marked: list[Instruction] = []
-        if self.instructions[last].fields["adapter"]:
-            raise UnsupportedError("a step may not end with an adapter region")
         for index, instruction in enumerate(self.instructions):
             stop = bool(self.graph.vocabulary) and index == self.state_written
             flags = {"final": int(index == last), "prefill_stop": int(stop)}
             marked.append(Instruction(instruction.nodes, instruction.fields | flags))
-        return assemble(marked)
+        return marked
 
 
 def schedule(graph: ir.IntegerGraph, images: Images, plan: Plan) -> Schedule:
     """Schedule one step of `graph`; the ROM pieces it uses are placed in `images`.
+
+    With adapter regions there are two programs, the first without them.
 
     Raises
     ------
@@ -437,5 +428,11 @@ def schedule(graph: ir.IntegerGraph, images: Images, plan: Plan) -> Schedule:
             f"plan: {plan.elements} elements per beat, but networks on frames move one element at "
             "a time; set `plan.elements` to 1"
         )
-    made = _Scheduler(graph, images, plan, group(graph), roots(graph), lay_out(graph, plan))
-    return made.run()
+    adapter = lay_out(graph, plan)
+    networks = [graph] if adapter is None else [bypass(graph), graph]
+    parts, depth = [], 2
+    for network in networks:
+        made = _Scheduler(network, images, plan, group(network), roots(network), adapter)
+        parts.append(made.run())
+        depth = max(depth, made.allocator.depth)
+    return Schedule(assemble(*parts), depth)

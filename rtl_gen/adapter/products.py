@@ -43,7 +43,7 @@ def products(
     """
     place = adapter.places[node.name]
     x, hidden, y = (layout.loop() for layout in layouts)
-    common = {"head": HEADS.index("matvec"), "adapter": 1}
+    common = {"head": HEADS.index("matvec")}
     first = common | {
         "source": 1, "row_source": 1, "weight_base": place.a, "row_base": place.row_a,
         "last_column": x.length - 1, "group_rows": hidden.length, "rows": hidden.length,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth import C, Cat, Const, Module, Signal
+from amaranth import C, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,16 +26,15 @@ class Sequencer(wiring.Component):
     ----------
     depth, width : int
         Words of the ROM ``program``. Bit 0 of a word marks the last instruction of a step; bit 1
-        marks an instruction from which on a step that draws no token does nothing; bit 2 marks
-        one that is left out while no adapter is active.
+        marks an instruction from which on a step that draws no token does nothing.
     tokens : bool
         Steps are tokens (else frames: a step begins when a frame is offered).
     context : int
         Largest number of steps of one sequence.
     bos, eos : sequence of int
         Token that `begin` starts with (at most one); tokens that end a sequence.
-    adapters : bool
-        There is an adapter memory.
+    adapted_start : int
+        First word of the program of steps with an active adapter; 0 if there is no such program.
 
     Members
     -------
@@ -52,16 +51,16 @@ class Sequencer(wiring.Component):
     together : Out(1)
         Both are the same instruction.
     adapted, boundary
-        An adapter is active; no instruction of a step has been read, so that this may change.
+        An adapter is active; no step is under way, so that this may change.
     token, position, last, loading, busy, cycles : Out
         Inputs of the step; `loading` pulses when a sequence starts; cycles of the last step.
     """
 
     def __init__(
         self, *, depth: int, width: int, tokens: bool, context: int, bos: Sequence[int],
-        eos: Sequence[int], adapters: bool = False,
+        eos: Sequence[int], adapted_start: int = 0,
     ) -> None:  # fmt: skip
-        self.adapters = adapters
+        self.adapted_start = adapted_start
         self.tokens = tokens
         self.context = context
         self.bos = tuple(bos)
@@ -122,14 +121,17 @@ class Sequencer(wiring.Component):
                     with m.If(self.i.valid):
                         m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.comb += [self.loading.eq(self.position == 0), self.boundary.eq(1)]
+                m.d.comb += self.loading.eq(self.position == 0)
                 m.d.sync += ended.eq(0)
+                if self.adapted_start:
+                    m.d.sync += counter.eq(Mux(self.adapted, self.adapted_start, 0))
                 m.next = "RUN"
             with m.State("RUN"):
                 self._issue(m, last, wait, ended)
                 with m.If(ended & ~self.running & ~self.together):
                     m.next = "STEPPED"
             with m.State("STEPPED"):
+                m.d.comb += self.boundary.eq(1)
                 m.d.sync += [counter.eq(0), self.cycles.eq(elapsed), wait.eq(0)]
                 if self.tokens:
                     with m.If(last):
@@ -168,14 +170,9 @@ class Sequencer(wiring.Component):
             m.d.sync += [ended.eq(1), valid.eq(0)]
         with m.Elif(leave):
             m.d.sync += [valid.eq(0), self.together.eq(0)]
-        word = self.program.data
-        left_out = Const(0)
-        if self.adapters:
-            left_out = word[2] & ~self.adapted & ~(word[1] & ~last)
         with m.If((~valid | leave) & (wait == rom.LATENCY) & ~ended):
             m.d.sync += [self.program.addr.eq(self.program.addr + 1), wait.eq(0)]
-            with m.If(~left_out):
-                m.d.sync += [self.front.eq(word), valid.eq(1), started.eq(0)]
+            m.d.sync += [self.front.eq(self.program.data), valid.eq(1), started.eq(0)]
 
     def _accept(self, m: Module, last: Signal) -> None:
         """Take a prompt token when one is offered."""
@@ -187,6 +184,7 @@ class Sequencer(wiring.Component):
     def _sequence_states(self, m: Module, last: Signal, generated: Signal, elapsed: Signal) -> None:
         """Prompt tokens, generated tokens, and prompts longer than the context."""
         with m.State("PROMPT"):
+            m.d.comb += self.boundary.eq(1)
             m.d.sync += elapsed.eq(0)
             self._accept(m, last)
         with m.State("EMIT"):
@@ -195,6 +193,7 @@ class Sequencer(wiring.Component):
             for end in self.eos:
                 final = final | (token == end)
             m.d.comb += [
+                self.boundary.eq(1),
                 self.o.valid.eq(self.drawn.valid),
                 self.o.payload.eq(Cat(token, final)),
                 self.drawn.ready.eq(self.o.ready),

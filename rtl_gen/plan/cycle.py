@@ -71,10 +71,18 @@ def of_chip(chip: Chip) -> Cycles:
     return Cycles(first, (first + last) / 2, last)
 
 
-def step(chip: Chip, position: int) -> int:
-    """Cycles of one step that draws a token, as the chip's port `cycles` shows them."""
+def step(chip: Chip, position: int, *, adapted: bool = True) -> int:
+    """Cycles of one step that draws a token, as the chip's port `cycles` shows them.
+
+    Parameters
+    ----------
+    chip : Chip
+    position : int
+    adapted : bool
+        An adapter is active, if the chip has room for one.
+    """
     line = _Timeline(chip, position)
-    for instruction in chip.program.instructions:
+    for instruction in chip.program.part(adapted=adapted):
         line.run(instruction.fields)
     return line.done + 2
 
