@@ -97,7 +97,7 @@ def all_trained(model: ModelConfig, base: Base) -> list[Known]:
     """Every adapter under ``adapters.trained``."""
     found = []
     for item in model.adapters.trained:
-        adapter = load_adapter(Path(item.path), base.graph)
+        adapter = load_adapter(Path(item.path), base.graph, base.weights)
         found.append(Known(item.name, adapter, dataset(base, adapter, item.data)))
     return found
 
@@ -134,7 +134,7 @@ def pack_folder(
     model: ModelConfig, base: Base, graph: IntegerGraph, folder: Path, settings: Data
 ) -> tuple[AdapterImage, LoraAdapter, data.Dataset]:
     """Pack the PEFT adapter in `folder`; `settings` say what data it is meant for."""
-    adapter = load_adapter(folder, base.graph)
+    adapter = load_adapter(folder, base.graph, base.weights)
     found = dataset(base, adapter, settings)
     return pack(graph, adapter, found.calibration), adapter, found
 

@@ -245,6 +245,25 @@ class Chip:
         self._send(f"read {address}")
         return int(self._expect("value")[0])
 
+    def during(self, writes: Sequence[tuple[int, int]], *, gap: int = 1) -> None:
+        """Write registers of the adapter port while the following sequences run.
+
+        Parameters
+        ----------
+        writes : sequence of (int, int)
+            Address and value, in order. They take the place of earlier ones that are still to come.
+        gap : int
+            Clock cycles from one write to the next; they pause between sequences.
+        """
+        pairs = " ".join(f"{address} {value}" for address, value in writes)
+        self._send(f"during {gap} {len(writes)} {pairs}")
+        self._expect("done")
+
+    def waiting(self) -> int:
+        """Number of writes given to `during` that have not happened yet."""
+        self._send("waiting")
+        return int(self._expect("value")[0])
+
     def generate(
         self, prompt: Sequence[int], *, beta: int, seed: int, limit: int = 0, top_k: int = 0
     ) -> Iterator[Step]:

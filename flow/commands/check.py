@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     graph = import_model(checkpoint)
     weights = reference.load_weights(graph, checkpoint)
     if args.adapter is not None:
-        graph, weights = merge(graph, weights, load_adapter(args.adapter, graph))
+        graph, weights = merge(graph, weights, load_adapter(args.adapter, graph, weights))
     arrays = read_npz(args.reference)
     inputs = model_inputs(graph, checkpoint, arrays, args.reference)
     found = reference.run(graph, weights, inputs)

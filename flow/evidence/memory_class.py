@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flow.evidence import reach
+from flow.evidence import adapter_cone, reach
 from flow.evidence.design import Bit, Design, Module, instances, text
 
 ADAPTER_PORTS = "adapter"
@@ -114,6 +114,7 @@ def of_netlist(design: Design, manifest: Mapping[str, Any]) -> tuple[list[str], 
 
     Every cell that keeps words belongs to a memory of the RTL, and those of a ROM cannot be
     written: a block's write enable or port enable is wired to 0, and no distributed RAM is there.
+    The adapter port reaches nothing but the adapter memory (`flow.evidence.adapter_cone`).
     """
     findings: list[str] = []
     numbers = Counter({"ROM cells": 0, "RAM cells": 0})
@@ -137,4 +138,8 @@ def of_netlist(design: Design, manifest: Mapping[str, Any]) -> tuple[list[str], 
     images = {item["image"] for item in manifest["memories"] if item["class"] == "constant"}
     there = {text(module.parameters.get("FILE", "")) for _, module in instances(design, "chip")}
     findings += [f"{image}: no such ROM in the netlist" for image in sorted(images - there)]
-    return findings, dict(numbers)
+    found = dict(numbers)
+    if "adapters" in manifest:
+        strayed, reached = adapter_cone.of_netlist(design)
+        findings, found = [*findings, *strayed], found | reached
+    return findings, found

@@ -64,19 +64,33 @@ def of_node(
 def _order(reader: Reader, entry: Mapping[str, Any]) -> Integers:
     """Row of the matrix that leaves as the k-th, for every k.
 
-    Rows that a rotation follows leave head by head, a beat of the head's first half and a beat of
-    its second half by turns.
+    Rows that a rotation follows, at once or behind an adapter region, leave head by head, a beat of
+    the head's first half and a beat of its second half by turns.
     """
     rows = reader.graph.constants[_product(reader, entry).weight].data.shape[0]
-    found = [node.op for node in reader.graph.nodes if node.name in entry["nodes"]]
-    rotary = next((op for op in found if isinstance(op, ir.Rotary)), None)
+    found = [node for node in reader.graph.nodes if node.name in entry["nodes"]]
+    rotary = next((node.op for node in found if isinstance(node.op, ir.Rotary)), None)
+    if rotary is not None and "rotary" not in entry["tail"]:
+        rotary = None
+    elif rotary is None and len(found) == 1:
+        rotary = _behind_region(reader.graph, found[0].name)
     place = np.arange(rows)
-    if rotary is None or "rotary" not in entry["tail"]:
+    if rotary is None:
         return place
     half, beat = rotary.head_dim // 2, reader.elements
     head, inside = place // rotary.head_dim, place % rotary.head_dim
     pair, element = inside // beat, inside % beat
     return head * rotary.head_dim + pair % 2 * half + pair // 2 * beat + element
+
+
+def _behind_region(graph: ir.IntegerGraph, name: str) -> ir.Rotary | None:
+    """Rotation of the product `name` as adapter regions change it."""
+    adapted = name
+    for node in graph.nodes:
+        if isinstance(node.op, ir.LowRank) and node.inputs[1] == adapted:
+            adapted = node.name
+    readers = (node.op for node in graph.nodes if adapted in node.inputs and adapted != name)
+    return next((op for op in readers if isinstance(op, ir.Rotary)), None)
 
 
 def _product(reader: Reader, entry: Mapping[str, Any]) -> ir.ConstMatVec | ir.Conv2d:

@@ -6,6 +6,8 @@
 //   identity                  -> "identity HEX"
 //   write ADDRESS VALUE       -> "done 1", a register of the adapter port (built with ADAPTERS)
 //   read ADDRESS              -> "value N"
+//   during GAP N (ADDRESS VALUE)*N -> "done 0"; writes for the following commands that run the chip, one in GAP cycles
+//   waiting                   -> "value N", how many of them are still to come
 //   reset                     -> "done CYCLES"
 //   activity 0|1              -> "done 0"; follow every "step" with "active N", then N times "MASK COUNT" (built with ACTIVE)
 //
@@ -17,11 +19,13 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "Vchip.h"
@@ -115,6 +119,29 @@ class Bench {
         edge();
     }
 
+#ifdef ADAPTERS
+    // Writes of the adapter port that happen while sequences run, one in `gap` cycles.
+    void later(uint64_t gap, std::deque<std::pair<uint32_t, uint32_t>> writes) {
+        gap_ = gap;
+        writes_ = std::move(writes);
+    }
+
+    size_t waiting() const { return writes_.size(); }
+
+    void offer_write() {
+        top_->adapter_write = !writes_.empty() && now_ % gap_ == 0;
+        if (!top_->adapter_write) return;
+        top_->adapter_addr = writes_.front().first;
+        top_->adapter_write_data = writes_.front().second;
+        writes_.pop_front();
+    }
+
+    void end_write() { top_->adapter_write = 0; }
+#else
+    void offer_write() {}
+    void end_write() {}
+#endif
+
     void count(bool wanted) {
 #ifndef ACTIVE
         if (wanted) fail("built without activity");
@@ -160,6 +187,7 @@ class Bench {
             }
             const bool ready = !pace.pause(pace.stall);
             top_->PORT(o, ready) = ready;
+            offer_write();
             settle();
             const bool valid = top_->PORT(o, valid);
             const uint32_t payload = top_->PORT(o, payload);
@@ -188,6 +216,7 @@ class Bench {
                 fail("no transfer for %llu cycles (%zu of %zu inputs accepted, busy %d)",
                      static_cast<unsigned long long>(watchdog_), sent, beats.size(), int(top_->busy));
         }
+        end_write();
         quiesce();
     }
 
@@ -220,6 +249,10 @@ class Bench {
     uint64_t now_ = 0;
     bool counting_ = false;
     std::map<uint32_t, uint64_t> counts_;
+#ifdef ADAPTERS
+    uint64_t gap_ = 1;
+    std::deque<std::pair<uint32_t, uint32_t>> writes_;
+#endif
 #ifdef TRACE
     std::unique_ptr<VerilatedVcdC> trace_;
 #endif
@@ -324,6 +357,21 @@ void read_register(Bench& bench, std::istream& line) {
     std::printf("value %u\n", unsigned(bench.ports().adapter_read_data));
     bench.edge();
 }
+
+void during(Bench& bench, std::istream& line) {
+    unsigned long long gap;
+    size_t count;
+    if (!(line >> gap >> count) || gap == 0) fail("malformed command: during");
+    std::deque<std::pair<uint32_t, uint32_t>> writes;
+    for (size_t i = 0; i < count; ++i) {
+        unsigned address;
+        unsigned long long value;
+        if (!(line >> address >> value)) fail("malformed command: %zu of %zu writes", i, count);
+        writes.emplace_back(address, uint32_t(value));
+    }
+    bench.later(gap, std::move(writes));
+    std::puts("done 0");
+}
 #endif
 
 }  // namespace
@@ -352,6 +400,10 @@ int main(int argc, char** argv) {
             write_register(bench, line);
         } else if (command == "read") {
             read_register(bench, line);
+        } else if (command == "during") {
+            during(bench, line);
+        } else if (command == "waiting") {
+            std::printf("value %zu\n", bench.waiting());
 #endif
         } else if (command == "activity") {
             int wanted;

@@ -73,6 +73,18 @@ opt_clean
 write_json gates.json
 """
 
+# Instances named in `free` are taken out: what they drove may have any value.
+_PROVE = """\
+read_verilog -sv -formal design.v
+{free}hierarchy -top {top}
+proc
+flatten
+opt_clean
+chformal -lower
+sat -tempinduct -prove-asserts -seq 0 -maxsteps {steps} -verify {top}
+tee -q -o proved.json stat -json
+"""
+
 CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
 
 _CHIP = """\
@@ -238,6 +250,28 @@ def adders(chip: Path, rom: Path) -> Job:
     """
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
     return _job(_ADDERS, inputs, ("words.json", "gates.json"))
+
+
+def prove(design: Path, top: str, *, free: tuple[str, ...] = (), steps: int = 4) -> Job:
+    """Prove the assertions of one module for every input, by induction over cycles.
+
+    The job fails if one does not hold from the power-on values on, or cannot be proved from `steps`
+    cycles in which all held.
+
+    Parameters
+    ----------
+    design : Path
+        SystemVerilog text with immediate assertions.
+    top : str
+        The module.
+    free : tuple of str
+        Instances in it whose outputs may have any value.
+    steps : int
+    """
+    script = _PROVE.format(
+        free="".join(f"delete {top}/{name}\n" for name in free), top=top, steps=steps
+    )
+    return _job(script, {"design.v": design}, ("proved.json",))
 
 
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:

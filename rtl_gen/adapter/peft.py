@@ -27,7 +27,7 @@ _REASONS = {
     "monteclora_config": "MonteCLoRA samples its factors",
     "modules_to_save": "it replaces whole tensors of the base, which are etched",
     "trainable_token_indices": "it replaces rows of the etched embedding",
-    "target_parameters": "it adapts bare parameters (fused experts), which have no adapter region",
+    "target_parameters": "it adapts bare parameters (fused experts, routers), which have no region",
     "layer_replication": "it repeats layers of the base, a chip has each layer once",
     "lora_bias": "biases of a low-rank update have no place in the adapter memory",
     "megatron_config": "it shards the factors over devices",
@@ -37,6 +37,10 @@ _REASONS = {
 
 _PLAIN_INITS = {True, False, "gaussian", "eva", "orthogonal"}
 """Initializations that leave the base weights as they are."""
+
+
+_ENDS = ("embed_tokens", "wte", "lm_head")
+"""Modules that share their tensor in a tied model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class PeftConfig:
     excluded : str or tuple of str
     rank_stabilized : bool
         rsLoRA: divide alpha by the square root of the rank.
+    tied : bool
+        An adapter of the embedding has its counterpart at the output layer, and the other way.
     """
 
     where: str
@@ -68,6 +74,7 @@ class PeftConfig:
     targets: str | tuple[str, ...]
     excluded: str | tuple[str, ...]
     rank_stabilized: bool
+    tied: bool = False
 
     def rank_of(self, module: str) -> int:
         """Rank of the adapter of `module`."""
@@ -83,6 +90,8 @@ class PeftConfig:
         """Whether PEFT would adapt `module` (``"all-linear"`` selects every module)."""
         if _matches(self.excluded, module):
             return False
+        if self.tied and module.rpartition(".")[2] in _ENDS:
+            return any(self.targets == "all-linear" or name in self.targets for name in _ENDS)
         return self.targets == "all-linear" or _matches(self.targets, module)
 
 
@@ -135,6 +144,7 @@ def parse(config: Mapping[str, object], where: str) -> PeftConfig:
         targets=_names(config.get("target_modules"), f"{where}: target_modules"),
         excluded=_names(config.get("exclude_modules"), f"{where}: exclude_modules"),
         rank_stabilized=config.get("use_rslora") is True,
+        tied=config.get("ensure_weight_tying") is True,
     )
 
 

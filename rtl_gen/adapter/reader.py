@@ -27,6 +27,8 @@ _KEY = re.compile(
     r"(?:base_model\.model\.)?(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<side>[AB])"
     r"(?:\.[\w-]+)?(?:\.weight)?"
 )
+_COPY = re.compile(r"(?:base_model\.model\.)?(?P<module>.+)\.base_layer\.weight")
+"""A tensor of the base, which PEFT saves beside an adapter of an embedding or output layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ class LoraAdapter:
     pairs: Mapping[str, LoraPair]
 
 
-def load_adapter(path: Path, graph: real.ModelGraph) -> LoraAdapter:
+def load_adapter(
+    path: Path, graph: real.ModelGraph, weights: Mapping[real.TensorRef, Array] | None = None
+) -> LoraAdapter:
     """Read a PEFT adapter of the network `graph`.
 
     Parameters
@@ -82,6 +86,9 @@ def load_adapter(path: Path, graph: real.ModelGraph) -> LoraAdapter:
         Folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
     graph : ModelGraph
         The base.
+    weights : mapping of TensorRef to float64, optional
+        Of the base. Tensors of the base that PEFT saved with the adapter must equal these; without
+        them such an adapter is refused.
 
     Raises
     ------
@@ -99,7 +106,9 @@ def load_adapter(path: Path, graph: real.ModelGraph) -> LoraAdapter:
         )
     raw = read_json(path / CONFIG)
     config = parse(raw, str(path / CONFIG))
-    modules = _modules(path / WEIGHTS)
+    modules, copies = _modules(path / WEIGHTS)
+    for module, entry in copies.items():
+        _check_copy(path / WEIGHTS, module, entry, graph, weights)
     _check_targets(config, modules)
     pairs: dict[str, LoraPair] = {}
     for module, sides in modules.items():
@@ -112,15 +121,20 @@ def load_adapter(path: Path, graph: real.ModelGraph) -> LoraAdapter:
     return LoraAdapter(path.name, state.hexdigest(), pairs)
 
 
-def _modules(file: Path) -> dict[str, dict[str, Entry]]:
-    """Tensors A and B of every adapted module."""
+def _modules(file: Path) -> tuple[dict[str, dict[str, Entry]], dict[str, Entry]]:
+    """Tensors A and B of every adapted module, and copies of the base's tensors by module."""
     found: dict[str, dict[str, Entry]] = {}
+    copies: dict[str, Entry] = {}
     for name, entry in read_header(file).items():
         if name.endswith(("lora_magnitude_vector", "lora_magnitude_vector.weight")):
             raise UnsupportedError(
                 f"{file}: tensor {shown(name)}: DoRA rescales the columns of the etched weights, "
                 "which cannot change; train a plain LoRA adapter"
             )
+        copy = _COPY.fullmatch(name)
+        if copy is not None:
+            copies[copy["module"]] = entry
+            continue
         match = _KEY.fullmatch(name)
         if match is None:
             raise UnsupportedError(
@@ -143,7 +157,32 @@ def _modules(file: Path) -> dict[str, dict[str, Entry]]:
                 f"{file}: module {shown(module)} has lora_{next(iter(sides))} without its "
                 "counterpart; save the adapter again"
             )
-    return found
+    return found, copies
+
+
+def _check_copy(
+    file: Path,
+    module: str,
+    entry: Entry,
+    graph: real.ModelGraph,
+    weights: Mapping[real.TensorRef, Array] | None,
+) -> None:
+    """Refuse a copy of a base's tensor that is not what is etched."""
+    where = f"{file}: tensor {shown(f'{module}.base_layer.weight')}"
+    nodes = nodes_of(graph, module)
+    refs = [ref for node in nodes if (ref := _weight(node.op)) is not None]
+    if not refs:
+        raise CheckpointError(f"{where}: the base has no such module; it is another base")
+    if weights is None:
+        raise UnsupportedError(
+            f"{where} is a copy of the base's, and the base's weights are not at hand to compare; "
+            "save the adapter with save_embedding_layers=False"
+        )
+    if not np.array_equal(read_tensor(entry), weights[refs[0]]):
+        raise UnsupportedError(
+            f"{where} is not the base's: it was trained or resized, but tensors of the base are "
+            "etched; train without it, or etch a chip from the merged checkpoint"
+        )
 
 
 def _check_targets(config: PeftConfig, modules: Mapping[str, object]) -> None:

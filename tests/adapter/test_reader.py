@@ -10,6 +10,7 @@ import pytest
 
 from rtl_gen import reference
 from rtl_gen.adapter.apply import beside, merge
+from rtl_gen.adapter.peft import parse
 from rtl_gen.adapter.reader import load_adapter
 from rtl_gen.adapter.region import Regions, insert
 from rtl_gen.checkpoint import import_model, open_checkpoint
@@ -161,6 +162,30 @@ def test_tensors_that_do_not_belong_are_refused(tmp_path: Path) -> None:
         settings = peft_files.config(["q_proj"], 2)
         with pytest.raises((CheckpointError, UnsupportedError), match=words):
             load_adapter(peft_files.save(folder, settings, tensors), graph)
+
+
+def test_copies_of_the_base_must_be_copies(tmp_path: Path) -> None:
+    graph, weights = opened(checkpoints.tiny_llama(tmp_path / "base"))
+    name = next(n for n in graph.nodes if n.name == "logits").op.weight
+    copy = weights[name]
+    tensors = peft_files.factors(np.random.default_rng(1), "lm_head", *copy.shape, 2)
+    settings = peft_files.config(["lm_head"], 2)
+    tensors["lm_head.base_layer.weight"] = copy
+    path = peft_files.save(tmp_path / "lora", settings, tensors)
+    assert set(load_adapter(path, graph, weights).pairs) == {"logits"}
+    with pytest.raises(UnsupportedError, match="not at hand"):
+        load_adapter(path, graph)
+    tensors["lm_head.base_layer.weight"] = copy + (copy == copy.max())
+    path = peft_files.save(tmp_path / "other", settings, tensors)
+    with pytest.raises(UnsupportedError, match="trained or resized"):
+        load_adapter(path, graph, weights)
+
+
+def test_a_tied_adapter_has_both_ends() -> None:
+    settings = peft_files.config(["embed_tokens", "q_proj"], ensure_weight_tying=True)
+    found = parse(settings, "here")
+    assert all(map(found.selects, ("lm_head", "model.embed_tokens", "model.x.q_proj")))
+    assert not parse(peft_files.config(["q_proj"], ensure_weight_tying=True), "").selects("lm_head")
 
 
 def test_regions_that_cannot_be(tmp_path: Path) -> None:

@@ -154,6 +154,13 @@ def test_layer_that_cannot_be_used(tmp_path, index, changes, kind, message):
         imported(tmp_path, layer(config, index, **changes), tensors)
 
 
+def test_a_remark_changes_nothing(tmp_path):
+    config, tensors = cnn()
+    plain = imported(tmp_path / "a", config, tensors)
+    noted = imported(tmp_path / "b", layer(config, 0, note="3x3, padded"), tensors)
+    assert noted.nodes == plain.nodes
+
+
 def test_convolution_of_a_vector(tmp_path):
     config, tensors = cnn(input_shape=[36])
     with pytest.raises(CheckpointError, match=r"layers\[0\] \(conv2d\) reads \[36\]"):

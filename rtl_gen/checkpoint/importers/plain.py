@@ -61,6 +61,9 @@ _KEYS: dict[str, set[str]] = {
     "reshape": {"shape"},
     **{kind: set() for kind in setting.ACTIVATIONS},
 }
+_REMARKS = ("name", "note", "comment", "description")
+"""Keys of any layer that change nothing of what it computes."""
+
 _WEIGHTED = ("linear", "conv2d")
 
 Layer = Mapping[str, object]
@@ -121,9 +124,9 @@ def _layers(checkpoint: Checkpoint) -> list[Layer]:
                 f"(known: {', '.join(_KEYS)})"
             )
         renamed = {_SYNONYMS.get(key, key): layer[key] for key in map(str, layer)}
-        unknown = sorted(renamed.keys() - _KEYS[kind] - {"type", "name"})
+        unknown = sorted(renamed.keys() - _KEYS[kind] - {"type", *_REMARKS})
         if unknown:
-            known = ", ".join(sorted(_KEYS[kind] | {"name"}))
+            known = ", ".join(sorted(_KEYS[kind] | set(_REMARKS)))
             raise UnsupportedError(
                 f"{checkpoint.config_file}: {where} ({kind}): key {shown(unknown[0])} has no "
                 f"meaning here (known: {known}); remove it"
