@@ -210,6 +210,8 @@ def acts(
     adapted = {tuple(found[:same]) for name, found in cycles.items() if "base" not in name}
     chip.pace(PACES[0])
     return {
+        "texts": len({tuple(expected(chips.graph, first, 0, 0, limit, image))
+                      for image in (None, *images.values())}),
         "tokens": run.tokens, "writes while running": run.writes, "swapped before step": swap,
         "position": len(first) + 1,
         "cycles base": cycles["base"], "cycles adapted": cycles["trained"],

@@ -1,7 +1,7 @@
 """What an adapter recovers on the integer chip by rank, and what its memory costs.
 
-``python -m benchmarks.adapter_quality stories260k_lora --ranks 1 2 4 8`` cuts a trained adapter to its
-best factors of lower rank (singular values of its updates), packs each for the graph of
+``python -m benchmarks.adapter_quality stories260k_lora --ranks 1 2 4 8`` cuts a trained adapter to
+its best factors of lower rank (singular values of its updates), packs each for the graph of
 ``results/<model>`` and measures the loss on the adapter's evaluation data. With ``--memory`` the
 memory of every rank, laid out for the plan, is mapped by Yosys alone instead. Prints one JSON line
 a rank.

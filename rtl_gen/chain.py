@@ -123,6 +123,23 @@ def group(graph: ir.IntegerGraph) -> list[Chain]:
     return chains
 
 
+def gather(chains: Sequence[Chain]) -> list[Chain]:
+    """Chains with bare products of one vector side by side, so that they can share groups.
+
+    Adapter regions and what reads them stand between such products otherwise.
+    """
+    found: list[Chain] = []
+    for chain in chains:
+        place = len(found)
+        if _is_bare_product(chain):
+            inputs = chain.nodes[0].inputs
+            alike = [i for i, other in enumerate(found)
+                     if _is_bare_product(other) and other.nodes[0].inputs == inputs]  # fmt: skip
+            place = alike[-1] + 1 if alike else place
+        found.insert(place, chain)
+    return found
+
+
 def rotation(graph: ir.IntegerGraph, root: Mapping[str, str], chain: Chain) -> ir.Rotary | None:
     """The rotation whose order the stream of `chain` has.
 

@@ -14,7 +14,7 @@ from rtl_gen.adapter.bypass import bypass
 from rtl_gen.adapter.layout import AdapterLayout, lay_out
 from rtl_gen.adapter.products import products
 from rtl_gen.blocks.attention import layer_words
-from rtl_gen.chain import Chain, group, merge, roots, rotation, rows
+from rtl_gen.chain import Chain, gather, group, merge, roots, rotation, rows
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric.address import Loop, lag
 from rtl_gen.images import Images, Order
@@ -432,7 +432,10 @@ def schedule(graph: ir.IntegerGraph, images: Images, plan: Plan) -> Schedule:
     networks = [graph] if adapter is None else [bypass(graph), graph]
     parts, depth = [], 2
     for network in networks:
-        made = _Scheduler(network, images, plan, group(network), roots(network), adapter)
+        chains = group(network)
+        if network is not networks[0]:
+            chains = gather(chains)
+        made = _Scheduler(network, images, plan, chains, roots(network), adapter)
         parts.append(made.run())
         depth = max(depth, made.allocator.depth)
     return Schedule(assemble(*parts), depth)

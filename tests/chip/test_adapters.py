@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from cocotb.triggers import FallingEdge, RisingEdge
 
+from flow.evidence import provenance
 from flow.testbench.stream import StreamSink, StreamSource, pauses, start
-from rtl_gen import reference
+from rtl_gen import emit, reference
 from rtl_gen.adapter.apply import beside
+from rtl_gen.adapter.bypass import bypass
 from rtl_gen.adapter.layout import host_words, lay_out
 from rtl_gen.adapter.pack import pack, random_image
 from rtl_gen.adapter.reader import load_adapter
 from rtl_gen.adapter.region import Regions, insert
 from rtl_gen.checkpoint import import_model, open_checkpoint
-from rtl_gen.emit import emit
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric.adapter_port import ADDRESS
 from rtl_gen.golden import interpreter
@@ -30,6 +31,7 @@ from rtl_gen.quantize import Examples, Part, Recipe, quantize
 from tests import checkpoints
 from tests.adapter import peft_files
 from tests.adapter.test_reader import ALL
+from tests.flow.evidence import shapes
 from tests.harness import parameters, run_cocotb, seed
 
 BETA = 700
@@ -78,7 +80,7 @@ def test_a_chip_with_adapters_equals_golden(name: str, tmp_path: Path) -> None:
     make, patterns, rank, plan = CASES[name]
     built = build(tmp_path, make, patterns, rank, plan)
     graph = built.graph
-    chip = emit(graph, plan)
+    chip = emit.emit(graph, plan)
     rng = np.random.default_rng(seed())
     cases, texts = [], set()
     # base, every image in turn through the same slot or the next one, base again
@@ -195,7 +197,7 @@ def test_new_weights_and_images_keep_the_verilog(tmp_path: Path) -> None:
     other = build(
         tmp_path / "b", lambda path: checkpoints.tiny_llama(path, seed=9), EVERY[:-1], 2, plan
     )
-    chips = [emit(item.graph, plan) for item in (first, other)]
+    chips = [emit.emit(item.graph, plan) for item in (first, other)]
     assert chips[0].verilog == chips[1].verilog
     assert chips[0].manifest["adapters"]["base"] != chips[1].manifest["adapters"]["base"]
 
@@ -203,7 +205,7 @@ def test_new_weights_and_images_keep_the_verilog(tmp_path: Path) -> None:
 def test_the_manifest_counts_the_memory(tmp_path: Path) -> None:
     plan = Plan(4, slots=3)
     graph = build(tmp_path, checkpoints.tiny_llama, EVERY[:-1], 2, plan).graph
-    manifest = emit(graph, plan).manifest
+    manifest = emit.emit(graph, plan).manifest
     layout = lay_out(graph, plan)
     assert layout is not None
     found = [item for item in manifest["memories"] if item["class"] == "adapter"]
@@ -215,7 +217,27 @@ def test_the_manifest_counts_the_memory(tmp_path: Path) -> None:
     assert manifest["adapters"]["slots"] == 3
 
 
+def test_without_an_adapter_the_chip_runs_the_program_of_a_chip_without_regions(
+    tmp_path: Path,
+) -> None:
+    plan = Plan(8, elements=2, slots=2)
+    graph = build(tmp_path, checkpoints.tiny_llama, EVERY[:-1], 4, plan).graph
+    chips = [emit.design(item, plan) for item in (graph, bypass(graph))]
+    programs = [item.scheduled.program for item in chips]
+    first, second = programs[0].part(adapted=False), programs[1].instructions
+    assert [item.fields for item in first] == [item.fields for item in second]
+    assert any("source" in item.fields and item.fields["source"] == 1
+               for item in programs[0].part(adapted=True))  # fmt: skip
+    # Both programs use the same words of the ROMs.
+    for rom in ("matvec_weight", "matvec_row", "lookup", "norm_gain"):
+        assert chips[0].contents.roms[rom].words == chips[1].contents.roms[rom].words
+    given = emit.emit(graph, plan)
+    made = shapes.Made(graph, given)
+    found = provenance.compare(made.words, given.manifest, graph, given.verilog)
+    assert found.differences == ()
+
+
 def test_a_rank_that_is_no_whole_beat_is_refused(tmp_path: Path) -> None:
     graph = build(tmp_path, checkpoints.tiny_llama, EVERY[:-1], 3, Plan(4)).graph
     with pytest.raises(UnsupportedError, match="choose rank 4"):
-        emit(graph, Plan(4, elements=2))
+        emit.emit(graph, Plan(4, elements=2))
