@@ -265,7 +265,11 @@ def _manifest(
             if isinstance(node.op, products)
         },
         **_adapters(graph, chip),
-        "program": {"fields": _encoding(scheduled.program)},
+        "program": {
+            "fields": _encoding(scheduled.program),
+            # First instruction of the second program, that of steps with an active adapter.
+            "adapted": scheduled.program.adapted,
+        },
         "schedule": [
             {
                 "nodes": list(instruction.nodes),

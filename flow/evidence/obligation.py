@@ -203,7 +203,8 @@ def _parts(case: Case, report: Mapping[str, Any]) -> dict[str, Any]:
     """Coverage of instructions and adapter slots."""
     words = instruction.of_image(case.manifest, case.path("images") / "program.hex")
     stops = [k for k, row in enumerate(words) if row["prefill_stop"]]
-    adapters = [bool(row.get("adapter", 0)) for row in words]
+    begin = case.manifest["program"]["adapted"] or len(words)
+    adapters = [index >= begin for index in range(len(words))]
     stop = stops[0] if stops else len(words) - 1
     parts = part_coverage.of_schedule(report, stop, adapters, coverage.SURROUNDINGS)
     found = case.manifest.get("adapters")

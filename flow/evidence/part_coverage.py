@@ -112,7 +112,7 @@ def of_schedule(
     stop : int
         Last instruction of a step that draws no token.
     adapters : sequence of bool
-        Of every instruction: whether it is left out without an active adapter.
+        Of every instruction: whether it belongs to the program of steps with an active adapter.
     surroundings : sequence of str
         All of them.
     """
