@@ -19,9 +19,9 @@ from rtl_gen.adders.graph import matrix
 from rtl_gen.blocks import const_matvec
 from rtl_gen.blocks.parallel_matvec import ParallelMatVec
 from rtl_gen.blocks.serial_matvec import SerialMatVec, period
-from rtl_gen.fabric import product, rom
+from rtl_gen.fabric import rom
 from rtl_gen.ir.types import IntType
-from rtl_gen.verilog import convert
+from rtl_gen.verilog import convert, convert_alone
 
 X = IntType(8)
 LARGEST = {"int8": 127, "int4": 7}
@@ -101,7 +101,7 @@ def serial(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
         block = SerialMatVec(
             weight, X, tries=options.tries, digit=digit, cells="ecp5", stages=options.stages
         )
-        core, text, top = block.core, convert(block, "top", primitives=False), "top"
+        core, text, top = block.core, convert_alone(block, "top"), "top"
     else:
         graph = search(weight, options.tries, joined=digit == 1)
         cycles = period(accumulator(weight, X), X, digit)
@@ -125,7 +125,7 @@ def parallel(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
         raise AssertionError("the adder graph is not the matrix")
     if options.streams:
         block = ParallelMatVec(weight, X, levels=options.levels)
-        core, text, top = block.core, convert(block, "top", primitives=False), "top"
+        core, text, top = block.core, convert_alone(block, "top"), "top"
     else:
         core = parallel_core(graph, X, accumulator(weight, X).width, "core", levels=options.levels)
         text, top = "", "core"
@@ -205,7 +205,7 @@ def rom_lanes(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
     cycles = -(-rows // lanes) * max(columns, lanes)
     if options.style == "macro":
         boxes = rom_macro.macros([block.weights, block.row_constants])
-        text = convert(block, "top", primitives=False) + rom_macro.wrapper(boxes) + product.VERILOG
+        text = convert(block, "top", without=frozenset({"rom"})) + rom_macro.wrapper(boxes)
         text += "".join(map(rom_macro.black_box, boxes))
         notes = {"lanes": lanes, "macro_bits": sum(box.words * box.width for box in boxes)}
         return Design("top", text, cycles, cycles + 13, notes=notes)

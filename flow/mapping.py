@@ -11,6 +11,9 @@ from flow.ecp5 import Resources
 SINGLE_MODES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Width and depth of a DP16KD that is written and read on one port each, FPGA-TN-02204."""
 
+DISTRIBUTED_DEPTH = 16
+"""Words up to which a memory that is written lies in the LUTs of a few slices."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogicShare:
@@ -82,7 +85,7 @@ def _memories(manifest: Mapping[str, Any], rom_bits: int) -> int:
     return sum(
         item["copies"] * block_rams(item["width"], item["depth"], item["ports"])
         for item in manifest["memories"]
-        if item["class"] != "constant"
+        if (item["class"] != "constant" and item["depth"] > DISTRIBUTED_DEPTH)
         or item["ports"] > 1
         or item["width"] * item["depth"] > rom_bits
     )

@@ -15,7 +15,7 @@ from rtl_gen.errors import TargetError
 from rtl_gen.fabric.bridge import Bridge
 from rtl_gen.fabric.uart import Receiver, Transmitter
 from rtl_gen.golden.sample import initial_rng
-from rtl_gen.verilog import convert
+from rtl_gen.verilog import convert_alone
 
 VCO_MHZ = (400.0, 800.0)
 """Range of the ECP5 PLL's oscillator (Lattice FPGA-TN-02200, sysCLOCK)."""
@@ -214,4 +214,4 @@ def top(
         manifest, clock_mhz=clock_mhz, oscillator_mhz=oscillator_mhz, baud=baud,
         temperature=temperature, seed=seed, limit=limit, top_k=top_k,
     )  # fmt: skip
-    return convert(board, "top", primitives=False)
+    return convert_alone(board, "top")

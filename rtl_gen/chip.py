@@ -26,6 +26,7 @@ from rtl_gen.fabric.vector_memory import VectorMemory, walk_ports
 from rtl_gen.ir.integer import IntegerGraph
 from rtl_gen.program import HEADS, SINKS, Program
 from rtl_gen.schedule import Schedule
+from rtl_gen.tail import PARTS, join, tail
 
 IDENTITY_BYTES = 32
 
@@ -59,17 +60,8 @@ TAIL_CONFIG = {
 }
 """Ports that follow the instruction that lets its results out."""
 
-TAIL = (("rotary", "i"), ("lookup", "i"), ("mul", "a"), ("add", "a"))
-"""Optional parts behind the head unit and the operand that passes through them."""
-
-
-def _join(m: Module, source: Any, sink: Any) -> None:
-    """Connect two streams, here and now (inside a condition)."""
-    m.d.comb += [
-        sink.payload.eq(source.payload),
-        sink.valid.eq(source.valid),
-        source.ready.eq(sink.ready),
-    ]
+UNCOUNTED = {"fill", "input"}
+"""Heads that always offer: the walk at the sink counts their beats."""
 
 
 class Chip(wiring.Component):
@@ -197,11 +189,15 @@ class Chip(wiring.Component):
         m.d.comb += [self.identity.addr.eq(self.id_addr), self.id_data.eq(self.identity.data)]
         self._adapters(m)
         self._configure(m)
-        head = self._heads(m)
-        self._sinks(m, self._tail(m, head))
+        used = {HEADS[item.fields["head"]] for item in self.program.instructions}
+        results = tail(
+            m, self.units, self._heads(m, used), self.memory.b, self.back, self.width,
+            self.elements, counted=not used & UNCOUNTED,
+        )  # fmt: skip
+        self._sinks(m, results)
         sampling = self.sequencer.running & self._to("sample")
-        tail = Cat(*(self.back(name) for name, _ in TAIL if name in self.units)).any()
-        combining = self.memory.d.valid & self.memory.d_open & tail
+        passes = Cat(*(self.back(name) for name, _ in PARTS if name in self.units)).any()
+        combining = self.memory.d.valid & self.memory.d_open & passes
         m.d.comb += self.active.eq(
             activity.bits(self.activity, self.units, writes=self._writes, sampling=sampling,
                           combining=combining)
@@ -325,28 +321,27 @@ class Chip(wiring.Component):
         """Whether results go to `sink`."""
         return self.back("sink") == SINKS.index(sink)
 
-    def _heads(self, m: Module) -> Any:
+    def _heads(self, m: Module, used: set[str]) -> Any:
         """Route operands to the head units and the selected unit's results to one stream."""
         skid = m.submodules.skid = Skid(self.width, self.elements)
         a = self.memory.a
-        used = {HEADS[i.fields["head"]] for i in self.program.instructions}
         units = {n: self.units.get("attention" if n == "attend" else n) for n in used}
         operands = {"matvec": "i", "norm": "i", "pool": "i", "attend": "q", "route": "i"}
         operands["etched"] = "i"
         with m.Switch(self.front("head")):
             for name in (name for name in HEADS if name in used & set(operands)):
                 with m.Case(HEADS.index(name)):
-                    _join(m, a, getattr(units[name], operands[name]))
+                    join(m, a, getattr(units[name], operands[name]))
         with m.If(self.sequencer.running), m.Switch(self.back("head")):
-            for name in (name for name in HEADS if name in used - {"fill", "input"}):
+            for name in (name for name in HEADS if name in used - UNCOUNTED):
                 with m.Case(HEADS.index(name)):
                     if name == "copy":
                         with m.If(self.sequencer.together):
-                            _join(m, a, skid.i)
+                            join(m, a, skid.i)
                     else:
                         unit: Any = units[name]
-                        _join(m, unit.o, skid.i)
-        if not used & {"fill", "input"}:
+                        join(m, unit.o, skid.i)
+        if not used & UNCOUNTED:
             return skid.o
         # Zeros and frame elements are always at hand: they wait for the walk that counts them.
         out = stream.Signature(self.memory.shape).create(path=("head",))
@@ -360,45 +355,8 @@ class Chip(wiring.Component):
         with m.Elif(self._writes("fill")):
             m.d.comb += [Value.cast(out.payload).eq(0), out.valid.eq(opened)]
         with m.Else():
-            _join(m, skid.o, out)
+            join(m, skid.o, out)
         return out
-
-    def _tail(self, m: Module, source: Any) -> Any:
-        """Optional rotation, table, product and sum behind the head unit."""
-        for name, operand in TAIL:
-            if name not in self.units:
-                continue
-            unit = self.units[name]
-            entry = getattr(unit, operand)
-            out = stream.Signature(self.memory.shape).create(path=(f"after_{name}",))
-            m.d.comb += entry.payload.eq(source.payload)
-            weighs = name == "mul" and "route" in self.units
-            if operand == "a":
-                m.d.comb += unit.b.payload.eq(self.memory.b.payload)
-            if weighs:
-                router = self.units["route"]
-                gate = router.gates.word_select(self.back("slot"), router.width - 1)
-                same = Cat(*(Cat(gate, Const(0, 1)) for _ in range(self.elements)))
-                with m.If(self.back("weigh")):
-                    m.d.comb += Value.cast(unit.b.payload).eq(same)
-            with m.If(self.back(name)):
-                m.d.comb += [
-                    entry.valid.eq(source.valid),
-                    source.ready.eq(entry.ready),
-                    out.payload.eq(unit.o.payload),
-                    out.valid.eq(unit.o.valid),
-                    unit.o.ready.eq(out.ready),
-                ]
-                if operand == "a":
-                    m.d.comb += unit.b.valid.eq(self.memory.b.valid)
-                    m.d.comb += self.memory.b.ready.eq(unit.b.ready)
-                if weighs:  # the second operand is always at hand, and the sum's is left alone
-                    with m.If(self.back("weigh")):
-                        m.d.comb += [unit.b.valid.eq(1), self.memory.b.ready.eq(0)]
-            with m.Else():
-                _join(m, source, out)
-            source = out
-        return source
 
     def _sinks(self, m: Module, source: Any) -> None:
         """Results to memory, cache, sampler or output; completion; the token loop."""

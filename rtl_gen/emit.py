@@ -165,6 +165,10 @@ def _memories(chip: Chip) -> list[dict[str, Any]]:
         head = attention.units[0]
         scores = _state("scores", head.score_bits, attention.context)
         found.append(scores | {"copies": attention.parallel})
+    for name, unit in chip.units.items():
+        queue = getattr(unit, "queue", None)
+        if queue is not None:
+            found.append(_state(f"{name}_queue", queue.width, queue.depth))
     return sorted(found, key=lambda item: str(item["name"]))
 
 

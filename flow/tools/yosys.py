@@ -39,7 +39,7 @@ opt_clean
 write_json flat.json
 """
 
-PAIR_SUM = Path(__file__).parent / "ecp5_pair_sum.v"
+CARRY_CELLS = Path(__file__).parent / "ecp5_carry_cells.v"
 
 # Registers with their enables, adders as words; nothing is merged or mapped.
 _WORDS = """\
@@ -88,8 +88,8 @@ tee -q -o proved.json stat -json
 CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
 
 _CHIP = """\
-read_verilog -sv -DPAIR_SUM ecp5_pair_sum.v
-read_verilog -sv -DPAIR_SUM {defines}chip.v
+read_verilog -sv -DCARRY_CELLS ecp5_carry_cells.v
+read_verilog -sv -DCARRY_CELLS {defines}chip.v
 synth_ecp5 -noflatten -noiopad -top chip
 setattr -unset src *
 setattr -mod -unset src *
@@ -220,7 +220,7 @@ def synthesize_chip(chip: Path, rom: Path, defines: Mapping[str, int] | None = N
     defines : mapping of str to int, optional
         Verilog macros.
     """
-    inputs = {"chip.v": chip, "ecp5_pair_sum.v": PAIR_SUM}
+    inputs = {"chip.v": chip, "ecp5_carry_cells.v": CARRY_CELLS}
     inputs |= {"rom": rom} if rom.is_dir() else {}
     return _job(_CHIP.format(defines=_macros(defines)), inputs, CHIP_OUTPUTS)
 
@@ -327,8 +327,10 @@ def count_cells(
     )  # fmt: skip
     if family == "ecp5":  # as chips are
         first, _, rest = script.partition("-sv ")
-        script = f"read_verilog -sv -DPAIR_SUM {PAIR_SUM.name}\n{first}-sv -DPAIR_SUM {rest}"
-        inputs[PAIR_SUM.name] = PAIR_SUM
+        script = (
+            f"read_verilog -sv -DCARRY_CELLS {CARRY_CELLS.name}\n{first}-sv -DCARRY_CELLS {rest}"
+        )
+        inputs[CARRY_CELLS.name] = CARRY_CELLS
     return _job(script, inputs, ("stat.json",))
 
 

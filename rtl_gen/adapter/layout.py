@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtl_gen.blocks.const_matvec import MULTIPLIER_BITS, weight_words
+from rtl_gen.blocks.const_matvec import weight_words
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric.adapter_memory import HOST_BITS, Geometry
 from rtl_gen.fabric.beat import pack
+from rtl_gen.fabric.row_scale import MULTIPLIER_BITS
 from rtl_gen.ir.adapter import AdapterImage, check, regions
 from rtl_gen.ir.integer import IntegerGraph, LowRank, Node
 from rtl_gen.plan import Plan

@@ -17,7 +17,8 @@ from rtl_gen.fabric.attention_head import (
     AttentionHead,
 )
 from rtl_gen.fabric.beat import beat, cut, split
-from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, round_shift
+from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, register, round_shift
+from rtl_gen.fabric.queue import Queue
 from rtl_gen.fabric.ram import Ram
 from rtl_gen.ir.tables import EXP2_FRACTION_BITS, INDEX_BITS
 
@@ -84,6 +85,7 @@ class Attention(wiring.Component):
         self.together = cache_heads(heads, kv_heads, parallel)
         self.word_bits = self.together * head_dim * element_bits
         self.words = layers * layer_words(heads, kv_heads, parallel, context)
+        self.queue = Queue(width, elements)
         self.reciprocal = rom.Rom("reciprocal", 1 << INDEX_BITS, 16)
         self.exp2 = rom.copies("exp2", 1 << EXP2_FRACTION_BITS, PROBABILITY_BITS, parallel)
         self.units = [
@@ -243,22 +245,29 @@ class Attention(wiring.Component):
 
     def _emit(self, m: Module, divided: Signal, out_phase: Signal, emitted: Signal) -> None:
         """Divide the weighted sums by the sums of probabilities, beat by beat, head by head."""
-        en = ~self.o.valid | self.o.ready
+        on = Const(1)
+        queue = m.submodules.queue = self.queue
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
         beats = self.parallel * self.beats
         left = Signal(range(beats + 1))
         place = Signal(range(self.beats))
-        shift_out = out_phase & en & (left != 0)
+        taken = out_phase & (left != 0) & (queue.free != 0)
+        m.d.comb += queue.reserve.eq(taken)
+        # It reaches every bit of every sum: it comes straight from a register.
+        shift_out = register(m, on, taken, reset=True)
         next_head = place == self.beats - 1
         weighed = self.units[0].weighed
 
-        # Sums wait in one long shift register, so that the heads can go on.
-        sums = Cat(*(unit.sums for unit in self.units))
-        waiting = Signal(len(sums), reset_less=True)
-        step = len(sums) // beats
+        # Sums of all heads pass through the first one's low end.
+        step = self.elements * self.units[0].acc_bits
+        behind = [*(unit.sums[:step] for unit in self.units[1:]), Const(0, step)]
+        for unit, beat_behind in zip(self.units, behind, strict=True):
+            m.d.comb += [unit.shift.eq(shift_out), unit.behind.eq(beat_behind)]
         with m.If(weighed):
-            m.d.sync += [waiting.eq(sums), place.eq(0), left.eq(beats)]
-        with m.Elif(shift_out):
-            m.d.sync += [waiting.eq(waiting >> step), left.eq(left - 1)]
+            m.d.sync += [place.eq(0), left.eq(beats)]
+        with m.Elif(taken):
+            m.d.sync += left.eq(left - 1)
+        with m.If(shift_out):
             m.d.sync += place.eq(Mux(next_head, 0, place + 1))
 
         # A total has 16 + excess bits; all are shifted down to 16 at once, one bit a cycle.
@@ -286,19 +295,17 @@ class Attention(wiring.Component):
 
         m.d.comb += [
             self.reciprocal.addr.eq(normals[0][PROBABILITY_BITS - INDEX_BITS : PROBABILITY_BITS]),
-            self.reciprocal.en.eq(en),
         ]
-        sums_now = cut(waiting[:step], signed(self.units[0].acc_bits), self.elements)
-        for total, o in zip(sums_now, split(self.o.payload, self.elements), strict=True):
+        sums_now = cut(self.units[0].sums[:step], signed(self.units[0].acc_bits), self.elements)
+        for total, o in zip(sums_now, split(queue.data, self.elements), strict=True):
             narrow = Signal(signed(PROBABILITY_BITS + self.element_bits + 1), reset_less=True)
-            with m.If(en):
-                m.d.sync += narrow.eq(total >> excesses[0])
-            aligned = delay(m, en, narrow, rom.LATENCY - 1)
-            quotient = multiply(m, en, aligned, self.reciprocal.data)
-            m.d.comb += o.eq(round_shift(m, en, quotient, self.shift, self.low, self.high))
+            m.d.sync += narrow.eq(total >> excesses[0])
+            aligned = delay(m, on, narrow, rom.LATENCY - 1)
+            quotient = multiply(m, on, aligned, self.reciprocal.data)
+            m.d.comb += o.eq(round_shift(m, on, quotient, self.shift, self.low, self.high))
         latency = rom.LATENCY + MULTIPLY + ROUND_SHIFT
         m.d.comb += [
-            self.o.valid.eq(delay(m, en, shift_out, latency, reset=True)),
+            queue.write.eq(delay(m, on, shift_out, latency, reset=True)),
             emitted.eq(out_phase & (left == 0)),
         ]
 

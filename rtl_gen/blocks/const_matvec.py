@@ -6,20 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from amaranth import Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from rtl_gen.blocks.requantize import Requantize
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.accumulate import add_or_load
 from rtl_gen.fabric.adapter_memory import Geometry, ReadPorts
 from rtl_gen.fabric.beat import beat, cut, pack, split
 from rtl_gen.fabric.packed_product import packed_product
 from rtl_gen.fabric.pipeline import delay, register, tree
 from rtl_gen.fabric.product import product
+from rtl_gen.fabric.row_scale import MULTIPLIER_BITS, RowScale
 
-MULTIPLIER_BITS = 16
+RELEASED = 4
+"""Beats of a group that may be left when the group after the next starts: they are gone before its
+first product is added."""
 
 
 def weight_words(weight: NDArray[np.int64], lanes: int, width: int, elements: int = 1) -> list[int]:
@@ -61,12 +64,12 @@ class ConstMatVec(wiring.Component):
     """ROM-fed lanes; golden model `rtl_gen.golden.const_matvec`.
 
     The input vector arrives once per group of `lanes` rows, one beat per cycle. While a group is
-    multiplied, the accumulators of the one before leave through the requantizers, one beat per
-    cycle, so a group takes ``max(n_in, lanes + elements) / elements`` cycles, 8 at least, with no
-    bubble between groups, nor between matrices: a product may start while the one before drains,
-    and may drain in pieces that are requantized differently.
+    multiplied, the sums of the one before leave through the requantizers, one beat per cycle, so a
+    group takes ``max(n_in, lanes) / elements`` cycles, 8 at least, with no bubble between groups,
+    nor between matrices: a product may start while the one before drains, and may drain in pieces
+    that are requantized differently.
 
-    Latency 13 cycles after a group's last beat, 14 if a beat has several elements; throughput
+    Latency 14 cycles after a group's last beat, 15 if a beat has several elements; throughput
     ``lanes * elements`` products per cycle.
 
     Parameters
@@ -125,9 +128,12 @@ class ConstMatVec(wiring.Component):
         self.bias_width = bias_width
         self.width = width
         self.elements = elements
-        self.row_bits = MULTIPLIER_BITS + bias_width
+        self.scale = RowScale(
+            acc_width=acc_width, bias_width=bias_width, width=width, elements=elements
+        )
+        self.queue = self.scale.queue
         self.weights = rom.Rom(f"{name}_weight", weight_depth, lanes * elements * weight_width)
-        self.row_constants = rom.Rom(f"{name}_row", row_depth, elements * self.row_bits)
+        self.row_constants = rom.Rom(f"{name}_row", row_depth, len(self.scale.rows))
         depth, row_depth = self.weights.depth, self.row_constants.depth
         ports: dict[str, Any] = {}
         if adapter is not None:
@@ -159,8 +165,7 @@ class ConstMatVec(wiring.Component):
         m.submodules.row_constants = self.row_constants
 
         # Lanes never stall, so that no signal has to reach all of them at once. Instead a group
-        # starts only if there is room for its results: one group may wait in the accumulators, one
-        # behind them.
+        # starts only if there is room for its sums: one group is let out, one waits in the lanes.
         on = Const(1)
         outstanding = Signal(2)
         column = Signal.like(self.last_column)
@@ -205,11 +210,14 @@ class ConstMatVec(wiring.Component):
         for j, acc in enumerate(accumulators):
             row = products[j]
             term = row[0] if len(row) == 1 else register(m, on, tree(row))
+            total = Signal.like(acc, name=f"total{j}")
+            wide = Signal.like(acc, name=f"term{j}")
+            m.d.comb += wide.eq(term)
+            m.submodules[f"accumulate{j}"] = add_or_load(acc, wide, first, wide, total)
             with m.If(valid):
-                m.d.sync += acc.eq(Mux(first, 0, acc) + term)
+                m.d.sync += acc.eq(total)
 
-        rows, rows_valid = self._drain(m, done, finished, leaves, accumulators)
-        self._requantize(m, rows, rows_valid)
+        self._drain(m, done, finished, leaves, accumulators)
         return m
 
     def _products(
@@ -262,76 +270,73 @@ class ConstMatVec(wiring.Component):
     def _drain(
         self, m: Module, done: Value, finished: Value, leaves: Signal,
         accumulators: Sequence[Signal],
-    ) -> tuple[list[Signal], Signal]:  # fmt: skip
-        """Finished groups, then the beats of the oldest; returns its first beat, and its valid."""
+    ) -> None:  # fmt: skip
+        """Sums of a finished group beat by beat through the requantizers."""
         beats = range(self.lanes // self.elements + 1)
-        waiting, held = Signal(), Signal()
-        waiting_rows, held_rows = Signal(beats), Signal(beats)
-        hold, queue = (
-            [Signal(signed(self.acc_width), name=f"{name}{j}", reset_less=True)
-             for j in range(self.lanes)]
-            for name in ("hold", "drain")
-        )  # fmt: skip
+        scale = m.submodules.scale = self.scale
+        wiring.connect(m, scale.o, wiring.flipped(self.o))
+        hold = [
+            Signal(signed(self.acc_width), name=f"hold{j}", reset_less=True)
+            for j in range(self.lanes)
+        ]
+        waiting, released = Signal(), Signal()
+        waiting_rows, left = Signal(beats), Signal(beats)
+        wanted = Signal.like(self.rows)
+        index = Signal(range(max(2, beats[-1])))
+        take, empties = Signal(), Signal()
+        m.d.comb += [
+            take.eq((left != 0) & (wanted != 0) & (scale.free != 0)),
+            scale.reserve.eq(take),
+            empties.eq((left == 0) | ((left == 1) & take)),
+        ]
+        # The last beats are sure to leave one after the other.
+        soon = (left <= RELEASED) & (wanted >= left) & (scale.free >= RELEASED)
+        m.d.comb += leaves.eq((left != 0) & ~released & (soon | empties))
+        with m.If(leaves):
+            m.d.sync += released.eq(1)
+        with m.If(take):
+            m.d.sync += [left.eq(left - 1), index.eq(index + 1)]
         with m.If(done):
             m.d.sync += waiting_rows.eq(finished)
-        m.d.sync += waiting.eq((done | waiting) & held)
-        with m.If((done | waiting) & ~held):
-            m.d.sync += [held.eq(1), held_rows.eq(Mux(done, finished, waiting_rows))]
+        m.d.sync += waiting.eq((done | waiting) & ~empties)
+        with m.If((done | waiting) & empties):
+            m.d.sync += [left.eq(Mux(done, finished, waiting_rows)), index.eq(0), released.eq(0)]
             m.d.sync += [h.eq(a) for h, a in zip(hold, accumulators, strict=True)]
-        with m.Elif(leaves):
-            m.d.sync += held.eq(0)
-        filled = Signal(beats)
-        wanted = Signal.like(self.rows)
-        valid, take = Signal(), Signal()
-        m.d.comb += [
-            valid.eq((filled != 0) & (wanted != 0)),
-            take.eq(valid & self.row_constants.en),
-            leaves.eq(held & (filled == 0)),
-        ]
+
         with m.If(self.drain):
             m.d.sync += [wanted.eq(self.rows), self.row_constants.addr.eq(self.row_base)]
         with m.Elif(take):
             m.d.sync += wanted.eq(wanted - 1)
             m.d.sync += self.row_constants.addr.eq(self.row_constants.addr + 1)
-        if self.adapter is not None:
-            address = self.memory.row_addr
-            m.d.comb += self.memory.row_en.eq(self.row_constants.en)
-            with m.If(self.drain):
-                m.d.sync += address.eq(self.row_base + self.memory.row_base)
-            with m.Elif(take):
-                m.d.sync += address.eq(address + 1)
-        with m.If(leaves):
-            m.d.sync += filled.eq(held_rows)
-            m.d.sync += [q.eq(h) for q, h in zip(queue, hold, strict=True)]
-        with m.Elif(take):
-            m.d.sync += filled.eq(filled - 1)
-            m.d.sync += [q.eq(n) for q, n in zip(queue, queue[self.elements :], strict=False)]
-        return queue[: self.elements], valid
+        m.d.comb += [
+            scale.valid.eq(delay(m, Const(1), take, rom.LATENCY, reset=True)),
+            scale.sums.eq(_select(m, hold, self.elements, index)),
+            scale.rows.eq(self._row_words(m, take)),
+            scale.shift.eq(self.shift),
+            scale.low.eq(self.low),
+            scale.high.eq(self.high),
+        ]
 
-    def _requantize(self, m: Module, rows: list[Signal], rows_valid: Signal) -> None:
-        """Add the biases and requantize, one unit per element of a beat, all in step."""
-        en = Signal()
-        arriving = delay(m, en, rows_valid, rom.LATENCY + 1, reset=True)
-        constants = cut(self.row_constants.data, unsigned(self.row_bits), self.elements)
-        for k, (acc, constant) in enumerate(zip(rows, constants, strict=True)):
-            unit = Requantize(max(self.acc_width, self.bias_width) + 1, self.width)
-            m.submodules[f"requantize{k}"] = unit
-            multiplier, bias = constant[:MULTIPLIER_BITS], constant[MULTIPLIER_BITS:].as_signed()
-            if self.adapter is not None:
-                # The pieces of the two memories never overlap: one has left when the next starts.
-                adapted = self.row_source != 0
-                other = self.memory.row_data.word_select(k, MULTIPLIER_BITS)
-                multiplier, bias = Mux(adapted, other, multiplier), Mux(adapted, 0, bias)
-            m.d.comb += [
-                unit.i.valid.eq(arriving),
-                unit.i.payload.acc.eq(register(m, en, delay(m, en, acc, rom.LATENCY) + bias)),
-                unit.i.payload.multiplier.eq(register(m, en, multiplier)),
-                unit.shift.eq(self.shift),
-                unit.low.eq(self.low),
-                unit.high.eq(self.high),
-                unit.o.ready.eq(self.o.ready),
-                split(self.o.payload, self.elements)[k].eq(unit.o.payload),
-            ]
-            if k == 0:
-                m.d.comb += [self.o.valid.eq(unit.o.valid), en.eq(unit.i.ready)]
-        m.d.comb += self.row_constants.en.eq(en)
+    def _row_words(self, m: Module, take: Value) -> Value:
+        """Constants of the rows of a beat, from the ROM or from the adapter memory."""
+        etched = self.row_constants.data
+        if self.adapter is None:
+            return etched
+        address = self.memory.row_addr
+        m.d.comb += self.memory.row_en.eq(1)
+        with m.If(self.drain):
+            m.d.sync += address.eq(self.row_base + self.memory.row_base)
+        with m.Elif(take):
+            m.d.sync += address.eq(address + 1)
+        # The pieces of the two memories never overlap: one has left when the next starts.
+        multipliers = cut(self.memory.row_data, unsigned(MULTIPLIER_BITS), self.elements)
+        words = [Cat(part, Const(0, self.bias_width)) for part in multipliers]
+        return Mux(self.row_source != 0, Cat(*words), etched)
+
+
+def _select(m: Module, values: Sequence[Signal], elements: int, index: Signal) -> Value:
+    """Beat `index` of `values`, `rom.LATENCY` stages later: one of each four, then of these."""
+    on = Const(1)
+    beats = [Cat(*values[k : k + elements]) for k in range(0, len(values), elements)]
+    fours = [register(m, on, Array(beats[k : k + 4])[index[:2]]) for k in range(0, len(beats), 4)]
+    return register(m, on, Array(fours)[delay(m, on, index[2:], 1)] if len(fours) > 1 else fours[0])

@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.accumulate import add_or_load
 from rtl_gen.fabric.beat import cut
 from rtl_gen.fabric.pipeline import MULTIPLY, delay, multiply, register
 from rtl_gen.fabric.product import product
@@ -58,6 +59,8 @@ class AttentionHead(wiring.Component):
         Sum of the probabilities.
     sums : Out
         Weighted sums, element 0 in the low bits.
+    shift, behind : In
+        Sums move down by a beat, and these move in at the top.
     """
 
     def __init__(self, *, head_dim: int, context: int, element_bits: int, elements: int) -> None:
@@ -87,6 +90,8 @@ class AttentionHead(wiring.Component):
                 "weighed": Out(1),
                 "total": Out(self.sum_bits),
                 "sums": Out(head_dim * self.acc_bits),
+                "shift": In(1),
+                "behind": In(elements * self.acc_bits),
             }
         )
 
@@ -109,16 +114,22 @@ class AttentionHead(wiring.Component):
             m.d.sync += self.total.eq(0)
         with m.Elif(p_valid):
             m.d.sync += self.total.eq(self.total + p)
-        accumulate = delay(m, on, p_valid, 2, reset=True)
-        for part, exact in zip(
-            cut(self.sums, signed(self.acc_bits), self.head_dim), products, strict=True
-        ):
-            total = Signal(signed(self.acc_bits), reset_less=True)
+        # The sums leave through one another, so that nothing has to choose among them.
+        moves = delay(m, on, p_valid, 2, reset=True) | self.shift
+        following = Cat(self.sums, self.behind)[len(self.behind) :]
+        parts = cut(self.sums, signed(self.acc_bits), self.head_dim)
+        others = cut(following, signed(self.acc_bits), self.head_dim)
+        for d, (part, exact, other) in enumerate(zip(parts, products, others, strict=True)):
+            total = Signal(signed(self.acc_bits), name=f"sum{d}", reset_less=True)
+            term, following_total = Signal.like(total), Signal.like(total)
+            m.d.comb += [term.eq(exact), part.eq(total)]
+            m.submodules[f"accumulate{d}"] = add_or_load(
+                total, term, self.shift, other, following_total
+            )
             with m.If(self.clear):
                 m.d.sync += total.eq(0)
-            with m.Elif(accumulate):
-                m.d.sync += total.eq(total + exact)
-            m.d.comb += part.eq(total)
+            with m.Elif(moves):
+                m.d.sync += total.eq(following_total)
         final = self.weigh & self.last
         m.d.comb += self.weighed.eq(delay(m, on, final, WEIGHT_LATENCY + 3, reset=True))
         return m

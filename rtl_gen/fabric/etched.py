@@ -11,18 +11,17 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, Module, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from rtl_gen.blocks.const_matvec import MULTIPLIER_BITS
 from rtl_gen.blocks.parallel_matvec import ParallelMatVec
-from rtl_gen.blocks.requantize import Requantize
 from rtl_gen.blocks.serial_matvec import SerialMatVec
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.beat import beat, cut, split
-from rtl_gen.fabric.pipeline import delay, register
+from rtl_gen.fabric.pipeline import delay
+from rtl_gen.fabric.row_scale import RowScale
 from rtl_gen.ir.types import IntType
 
 STYLES = {"serial": SerialMatVec, "parallel": ParallelMatVec}
@@ -96,8 +95,11 @@ class Etched(wiring.Component):
         self.acc_width = max(item.acc.width for item in cores)
         self.columns = max(columns for _, columns, _ in shapes)
         self.rows_held = max(rows for rows, _, _ in shapes)
-        self.row_bits = MULTIPLIER_BITS + bias_width
-        self.row_constants = rom.Rom("etched_row", row_depth, elements * self.row_bits)
+        self.scale = RowScale(
+            acc_width=self.acc_width, bias_width=bias_width, width=width, elements=elements
+        )
+        self.queue = self.scale.queue
+        self.row_constants = rom.Rom("etched_row", row_depth, len(self.scale.rows))
         super().__init__(
             {
                 "i": In(stream.Signature(beat(width, elements))),
@@ -118,16 +120,18 @@ class Etched(wiring.Component):
         """Build the vector's register, the graphs, the queue and the requantizers."""
         m = Module()
         m.submodules.row_constants = self.row_constants
+        scale = m.submodules.scale = self.scale
+        wiring.connect(m, scale.o, wiring.flipped(self.o))
         step = self.elements * self.x_width
         vector = Signal(self.columns * self.x_width, reset_less=True)
         queue = Signal(self.rows_held * self.acc_width, reset_less=True)
         column = Signal.like(self.last_column)
         left = Signal.like(self.rows)
-        allowed, offering, done, en = Signal(), Signal(), Signal(), Signal()
+        allowed, offering, done = Signal(), Signal(), Signal()
         ready, arrived = Signal(), Signal()
         results = self._cores(m, vector, offering, ready, arrived)
         valid = Signal()
-        take = valid & en
+        take = valid & (scale.free != 0)
         beats = [x[: self.x_width] for x in split(self.i.payload, self.elements)]
         with m.FSM(name="etched"):
             with m.State("IDLE"), m.If(self.start):
@@ -160,8 +164,15 @@ class Etched(wiring.Component):
             m.d.sync += [left.eq(left - 1), address.eq(address + 1)]
             with m.If(done):
                 m.d.sync += allowed.eq(0)
-        sums = cut(queue, signed(self.acc_width), self.rows_held)[: self.elements]
-        self._requantize(m, en, sums, valid)
+        m.d.comb += [
+            scale.reserve.eq(take),
+            scale.valid.eq(delay(m, Const(1), take, rom.LATENCY, reset=True)),
+            scale.sums.eq(delay(m, Const(1), queue[: len(scale.sums)], rom.LATENCY)),
+            scale.rows.eq(self.row_constants.data),
+            scale.shift.eq(self.shift),
+            scale.low.eq(self.low),
+            scale.high.eq(self.high),
+        ]
         return m
 
     def _cores(
@@ -187,25 +198,3 @@ class Etched(wiring.Component):
                     results.eq(Cat(*wide)),
                 ]
         return results
-
-    def _requantize(self, m: Module, en: Signal, sums: list[Any], valid: Signal) -> None:
-        """Add the biases and requantize, one unit per element of a beat, all in step."""
-        arriving = delay(m, en, valid, rom.LATENCY + 1, reset=True)
-        constants = cut(self.row_constants.data, unsigned(self.row_bits), self.elements)
-        for k, (acc, constant) in enumerate(zip(sums, constants, strict=True)):
-            unit = Requantize(max(self.acc_width, self.bias_width) + 1, self.width)
-            m.submodules[f"requantize{k}"] = unit
-            bias = constant[MULTIPLIER_BITS:].as_signed()
-            m.d.comb += [
-                unit.i.valid.eq(arriving),
-                unit.i.payload.acc.eq(register(m, en, delay(m, en, acc, rom.LATENCY) + bias)),
-                unit.i.payload.multiplier.eq(register(m, en, constant[:MULTIPLIER_BITS])),
-                unit.shift.eq(self.shift),
-                unit.low.eq(self.low),
-                unit.high.eq(self.high),
-                unit.o.ready.eq(self.o.ready),
-                split(self.o.payload, self.elements)[k].eq(unit.o.payload),
-            ]
-            if k == 0:
-                m.d.comb += [self.o.valid.eq(unit.o.valid), en.eq(unit.i.ready)]
-        m.d.comb += self.row_constants.en.eq(en)

@@ -3,7 +3,7 @@
 Lanes are many: for a device with few DSP blocks, synthesis defines ``LUT_PRODUCTS`` as a number of
 bits, and products with an operand of at most so many become a tree of adders on carry chains:
 136 LUT4 for 8 × 8 bits, where the `booth` pass of Yosys 0.70 takes 186. The module ``pair_sum`` is
-a target's to replace (macro ``PAIR_SUM``): carry cells with four inputs take a bit of both rows
+a target's to replace (macro ``CARRY_CELLS``): carry cells with four inputs take a bit of both rows
 and of the digit at once.
 """
 
@@ -37,7 +37,7 @@ module rows #(parameter A = 8, parameter B = 8, parameter SIGNED = 0)
   endgenerate
 endmodule
 
-`ifndef PAIR_SUM
+`ifndef CARRY_CELLS
 // (a * b) >> 1 for two bits of b, the upper one negative if SIGNED. A target may bring its own.
 module pair_sum #(parameter A = 8, parameter SIGNED = 0)
   (input signed [A-1:0] a, input [1:0] b, output [A:0] sum);

@@ -12,7 +12,7 @@ VERILOG = """
 module ram #(parameter WIDTH = 8, parameter DEPTH = 2, parameter ABITS = 1)
   (input clk, input write, input [ABITS-1:0] write_addr, input [WIDTH-1:0] write_data,
    input en, input [ABITS-1:0] addr, output reg [WIDTH-1:0] data);
-  reg [WIDTH-1:0] mem [0:DEPTH-1];
+  (* no_rw_check *) reg [WIDTH-1:0] mem [0:DEPTH-1];
   always @(posedge clk) begin
     if (write) mem[write_addr] <= write_data;
     if (en) data <= mem[addr];
@@ -24,8 +24,8 @@ endmodule
 class Ram(wiring.Component):
     """Simple dual-port memory of `depth` words of `width` bits.
 
-    Latency 1 cycle, throughput 1 read and 1 write per cycle. A read of the word being written
-    returns its old contents; no block relies on either.
+    Latency 1 cycle, throughput 1 read and 1 write per cycle. What a read of the word being written
+    returns is left to synthesis, which needs no logic around the memory then; no block does it.
     """
 
     def __init__(self, depth: int, width: int) -> None:

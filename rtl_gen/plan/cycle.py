@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtl_gen import tail
+from rtl_gen.blocks.const_matvec import RELEASED
 from rtl_gen.blocks.serial_matvec import SerialMatVec
-from rtl_gen.chip import Chip
+from rtl_gen.chip import UNCOUNTED, Chip
 from rtl_gen.fabric.address import LEVELS
 from rtl_gen.fabric.attention_head import CACHE_LATENCY, WEIGHT_LATENCY
 from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT
@@ -31,8 +33,11 @@ READ = 3
 FETCH = 3
 """Cycles from the begin of a step, or from one load of `front` to the next, to an instruction."""
 
-REQUANTIZE = LATENCY + 1 + MULTIPLY + ROUND_SHIFT
-"""Cycles of a beat from the lanes' queue to the matrix unit's output."""
+QUEUE = 1
+"""Cycles of a beat through the queue at the end of a unit that does not stall."""
+
+REQUANTIZE = LATENCY + 1 + MULTIPLY + ROUND_SHIFT + QUEUE
+"""Cycles of a beat from the lanes' sums to the matrix unit's output."""
 
 TAIL = {"rotary": 9, "lookup": 3, "mul": 7, "add": 2}
 """Latency of the parts behind the head unit, ``docs/blocks.md``."""
@@ -141,7 +146,8 @@ class _Timeline:
         taken, results = self._head(head, fields, start, commit, reads)
         # Past the skid and the tail, to the writer, which opens with the instruction.
         behind = 1 + sum(cycles for name, cycles in TAIL.items() if fields.get(name))
-        self.written = results + (behind if head not in {"fill", "input"} else 0)
+        behind += self._cut()
+        self.written = results + (behind if head not in UNCOUNTED else 0)
         self.done = int(self.written[-1])
         if SINKS[fields["sink"]] == "sample":
             self.done += 7 + (self.chip.elements - 1).bit_length()
@@ -150,6 +156,12 @@ class _Timeline:
             self.free[head] = self.done + 1
         leave = max(commit + 1, taken + 1 if len(reads) else 0)
         self.loaded = max(leave, self.loaded + FETCH - 1) + 1
+
+    def _cut(self) -> int:
+        """Cycles of the register in the middle of the tail."""
+        program = self.chip.program
+        heads = {HEADS[item.fields["head"]] for item in program.instructions}
+        return tail.has_cut(self.chip.units, counted=not heads & UNCOUNTED)
 
     def _reads(self, fields: Mapping[str, int], start: int) -> Times:
         """When each beat of walk `a` is on offer at the head unit."""
@@ -220,10 +232,11 @@ class _Timeline:
         behind = 0
         for group in range(-(-rows // room)):
             own = reads[group * columns : (group + 1) * columns] + behind
-            # Two groups wait at most: one in the queue, one in the accumulators.
+            # Two groups wait at most: one is let out, one is in the accumulators, and the next
+            # starts when the former's last beats are on their way.
             if len(self.groups) >= 2:
-                leaves = self._leaves(len(self.groups) - 2)
-                behind += max(0, leaves + 1 - int(own[-1]) - latency + columns - 1)
+                leaves = self._leaves(len(self.groups) - 2) - RELEASED
+                behind += max(0, leaves + 1 - int(own[0]))
                 own = reads[group * columns : (group + 1) * columns] + behind
             self.groups.append((int(own[-1]) + latency, min(room, rows - group * room)))
         return int(reads[-1]) + behind
@@ -268,6 +281,6 @@ class _Timeline:
             weigh = score + self.position + scored + 2
             weighed = weigh + self.position + WEIGHT_LATENCY + 3
             emit = weighed + 1 + excess + 1
-            results.append(_run(emit + LATENCY + MULTIPLY + ROUND_SHIFT, queries))
+            results.append(_run(emit + 1 + LATENCY + MULTIPLY + ROUND_SHIFT + QUEUE, queries))
             last_query, query = query + queries - 1, emit + queries + 1
         return last_query, np.concatenate(results)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtl_gen import tail
 from rtl_gen.blocks.add import Add
 from rtl_gen.blocks.attention import Attention
 from rtl_gen.blocks.const_matvec import ConstMatVec
@@ -22,7 +23,7 @@ from rtl_gen.blocks.norm import Norm
 from rtl_gen.blocks.rotary import Rotary
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.blocks.serial_matvec import SerialMatVec
-from rtl_gen.chip import HEAD_CONFIG, TAIL, TAIL_CONFIG, Chip
+from rtl_gen.chip import HEAD_CONFIG, TAIL_CONFIG, Chip
 from rtl_gen.fabric.address import LEVELS
 from rtl_gen.fabric.attention_head import PROBABILITY_BITS, AttentionHead
 from rtl_gen.fabric.etched import Etched
@@ -276,7 +277,7 @@ def of_chip(chip: Chip) -> dict[str, list[Part]]:
         except TypeError:
             units[name] = []
     bits = chip.width * chip.elements
-    tails = sum(name in chip.units for name, _ in TAIL)
+    tails = sum(name in chip.units for name, _ in tail.PARTS)
     config = sum(
         _bits(chip.units[unit], port)
         for head, ports in HEAD_CONFIG.items()

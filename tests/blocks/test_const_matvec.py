@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtl_gen import rom_macro
 from rtl_gen.blocks.const_matvec import ConstMatVec, row_words, weight_words
-from rtl_gen.fabric import product, rom
+from rtl_gen.fabric import rom
 from rtl_gen.golden.const_matvec import const_matvec
 from rtl_gen.ir.types import IntType
 from rtl_gen.verilog import convert
@@ -153,7 +153,7 @@ def test_block_around_macros_equals_golden(tmp_path: Path) -> None:
         max_columns=6, max_rows=7, max_piece=7,
     )  # fmt: skip
     macros = rom_macro.macros([block.weights, block.row_constants])
-    text = convert(block, "dut", primitives=False) + product.VERILOG + rom_macro.wrapper(macros)
+    text = convert(block, "dut", without=frozenset({"rom"})) + rom_macro.wrapper(macros)
     run_cocotb(
         text + "".join(map(rom_macro.behaviour, macros)),
         module=__name__,

@@ -27,8 +27,8 @@ endmodule
 @pytest.mark.parametrize(("a", "b"), [(8, 8), (17, 8), (8, 5), (9, 2), (4, 3), (12, 4)])
 def test_product_is_exact(a: int, b: int, kind: str, tmp_path: Path) -> None:
     defines = {"dsp": "", "lut": "`define LUT_PRODUCTS 8\n"}
-    defines["ecp5"] = defines["lut"] + "`define PAIR_SUM\n"
-    cells = CELLS.read_text() + yosys.PAIR_SUM.read_text() if kind == "ecp5" else ""
+    defines["ecp5"] = defines["lut"] + "`define CARRY_CELLS\n"
+    cells = CELLS.read_text() + yosys.CARRY_CELLS.read_text() if kind == "ecp5" else ""
     text = defines[kind] + product.VERILOG + WRAPPER.format(a=a, b=b) + cells
     run_cocotb(text, module=__name__, build_dir=tmp_path, parameters={"a": a, "b": b})
 
