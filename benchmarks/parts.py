@@ -22,6 +22,7 @@ from rtl_gen.blocks.mul import Mul
 from rtl_gen.blocks.norm import Norm
 from rtl_gen.blocks.requantize import Requantize
 from rtl_gen.blocks.rotary import Rotary
+from rtl_gen.blocks.router import Router
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.emit import design
@@ -130,6 +131,7 @@ def samples() -> Iterator[Item]:
     yield from _control()
     yield from _matvecs()
     yield from _heads()
+    yield from _routers()
     yield from _attentions()
     yield from _graphs()
 
@@ -259,6 +261,22 @@ def _heads() -> Iterator[Item]:
             unit = Rotary(half=half, depth=half * context, context=context, width=16,
                           elements=elements)  # fmt: skip
             yield tied(unit, fixed, i == 0)
+
+
+def _routers() -> Iterator[Item]:
+    cases = [
+        # width, elements, experts, k, normalize
+        (16, 1, 4, 2, True),
+        (16, 4, 4, 2, True),
+        (16, 2, 8, 1, True),
+        (12, 1, 8, 2, False),
+        (16, 4, 16, 4, True),
+        (16, 8, 64, 8, False),
+        (13, 2, 32, 6, True),
+    ]
+    for i, (width, elements, experts, k, normalize) in enumerate(cases):
+        yield Item(Router(width=width, elements=elements, experts=experts, k=k,
+                          normalize=normalize), i == 0)  # fmt: skip
 
 
 def _attentions() -> Iterator[Item]:

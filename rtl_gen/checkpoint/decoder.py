@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from rtl_gen.checkpoint import setting
 from rtl_gen.checkpoint.draft import Draft
 from rtl_gen.checkpoint.reader import Checkpoint
 from rtl_gen.checkpoint.registry import architecture_of
-from rtl_gen.checkpoint.rope import frequencies
+from rtl_gen.checkpoint.rope import PLAIN, frequencies
 from rtl_gen.errors import CheckpointError, UnsupportedError
 from rtl_gen.ir.model import (
     Activation,
@@ -71,7 +71,11 @@ FeedForward = Callable[[Draft, int, str, str], list[str]]
 
 
 def shape(
-    checkpoint: Checkpoint, *, windows: tuple[int, ...] = (), head_dim: int | None = None
+    checkpoint: Checkpoint,
+    *,
+    windows: tuple[int, ...] = (),
+    head_dim: int | None = None,
+    rope: Mapping[str, object] = PLAIN,
 ) -> Shape:
     """Sizes that all these architectures name alike; no bias, no norm of queries and keys.
 
@@ -82,6 +86,8 @@ def shape(
         See `Shape`.
     head_dim : int or None
         Of an architecture whose config has another meaning of it.
+    rope : mapping
+        Settings of rotary positions where the config gives none.
 
     Raises
     ------
@@ -111,7 +117,7 @@ def shape(
             "rotate pairs of elements"
         )
     context = setting.integer(checkpoint, "max_position_embeddings")
-    turns, scale = frequencies(checkpoint, head_dim, context)
+    turns, scale = frequencies(checkpoint, head_dim, context, rope)
     return Shape(
         hidden=hidden,
         layers=layers,

@@ -17,13 +17,18 @@ from rtl_gen.checkpoint.reader import Checkpoint
 from rtl_gen.checkpoint.safetensors import shown
 from rtl_gen.errors import UnsupportedError
 
+PLAIN: Mapping[str, object] = {"rope_theta": 10000.0}
+"""Settings of a config that gives none, in most families."""
+
 KINDS = ("default", "linear", "llama3", "yarn", "dynamic")
 
 
 def frequencies(
-    checkpoint: Checkpoint, head_dim: int, context: int
+    checkpoint: Checkpoint, head_dim: int, context: int, defaults: Mapping[str, object] = PLAIN
 ) -> tuple[tuple[float, ...], float]:
     """Angular frequencies (``head_dim // 2``, radians per position) and the factor on cos and sin.
+
+    `defaults` are the family's, see `settings`.
 
     Raises
     ------
@@ -32,8 +37,8 @@ def frequencies(
     CheckpointError
         If a setting is missing or out of range.
     """
-    found = settings(checkpoint)
-    base = setting.number(checkpoint, "rope_theta", 10000.0, within=found)
+    found = settings(checkpoint, defaults)
+    base = setting.number(checkpoint, "rope_theta", within=found)
     plain = tuple(base ** (-2 * i / head_dim) for i in range(head_dim // 2))
     kind = found.get("rope_type", found.get("type", "default"))
     match kind:
@@ -66,10 +71,17 @@ def frequencies(
             )
 
 
-def settings(checkpoint: Checkpoint) -> dict[str, object]:
-    """``rope_parameters``, or the older ``rope_theta`` and ``rope_scaling``, in one mapping."""
+def settings(checkpoint: Checkpoint, defaults: Mapping[str, object] = PLAIN) -> dict[str, object]:
+    """``rope_parameters``, or the older ``rope_theta`` and ``rope_scaling``, in one mapping.
+
+    `defaults` holds for a config with neither of the two objects; its ``rope_theta`` for every one
+    that has none.
+    """
     config = checkpoint.config
-    merged: dict[str, object] = {"rope_theta": config.get("rope_theta")}
+    given = any(config.get(key) for key in ("rope_scaling", "rope_parameters"))
+    merged = {"rope_theta": defaults["rope_theta"]} if given else dict(defaults)
+    if config.get("rope_theta") is not None:
+        merged["rope_theta"] = config["rope_theta"]
     for key in ("rope_scaling", "rope_parameters"):
         value = config.get(key)
         if value is None:
@@ -81,7 +93,7 @@ def settings(checkpoint: Checkpoint) -> dict[str, object]:
                 f"{checkpoint.config_file}: {key} differs between layers, which this architecture "
                 "does not have; give one rope_type and rope_theta"
             )
-        merged.update(value)
+        merged.update({name: item for name, item in value.items() if item is not None})
     partial = merged.get("partial_rotary_factor")
     if partial not in (None, 1):
         raise UnsupportedError(

@@ -48,6 +48,10 @@ EMBEDDING, POOL = 10, 1
 NORM_PAUSE, NORM = 11, 12
 """Cycles of `Norm` between its passes beside the search, and in the second pass."""
 
+ROUTER, GATE = 1 + MULTIPLY + 2 + LATENCY + 1 + 3, 7
+"""Cycles of `Router` from its last score to the divisor's reciprocal beside the ROM, the search for
+the leading bit taken as one; between gates."""
+
 HEADROOM = 3
 """Bits by which a normalized vector's root mean square is typically below its type's limit."""
 
@@ -193,6 +197,8 @@ class _Timeline:
                 return self._attention(start, opened, last - len(reads) + 1)
             case "embedding":
                 return 0, _run(max(start + 1 + EMBEDDING, opened), writes)
+            case "route":
+                return self._route(opened, reads)
             case "pool":
                 return last, _stream(np.full(writes, max(last + POOL, opened)))
             case "copy":
@@ -267,6 +273,20 @@ class _Timeline:
         results = _stream(np.maximum(accepted + NORM, opened))
         held = max(0, int(results[-1]) - NORM - int(accepted[-1]))
         return int(accepted[-1]) + held, results
+
+    def _route(self, opened: int, reads: Times) -> tuple[int, Times]:
+        """Logits one by one into the sorted list, their exponentials, and the gates one by one."""
+        unit = self.chip.units["route"]
+        each = unit.elements
+        taken = _stream(np.repeat(reads, each))
+        begin = int(taken[unit.experts - 1]) + unit.k
+        if not unit.normalize:
+            # The second pass waits for the exponentials of the chosen ones.
+            again = _stream(np.maximum(taken[unit.experts :], begin + 1))
+            begin = int(again[-1])
+        divided = begin + ROUTER + LATENCY
+        gates = divided + GATE * (1 + np.arange(unit.k))
+        return begin, _stream(np.maximum(gates, opened))
 
     def _attention(self, start: int, opened: int, first_query: int) -> tuple[int, Times]:
         unit: Any = self.chip.units["attention"]

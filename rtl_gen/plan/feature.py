@@ -142,6 +142,17 @@ def _vector_memory(s: Sizes) -> Features:
             "address": s["address_bits"], "counters": s["count_bits"]}  # fmt: skip
 
 
+def _router(s: Sizes) -> Features:
+    return {
+        "one": 1,
+        "sorted": s["k"] * (s["width"] + s["index_bits"]),
+        "gates": s["k"] * s["width"],
+        "beat": s["elements"] * s["width"],
+        "experts": s["experts"],
+        "parts": s["parts"],
+    }
+
+
 def _bounded(s: Sizes) -> Features:
     return {"one": 1, "width": s["width"], "bounds": s["width"] * (1 - s["bounded"])}
 
@@ -176,6 +187,7 @@ FEATURES: Mapping[str, Callable[[Sizes], Features]] = {
     "etched": _etched,
     "serial_graph": _serial_graph,
     "parallel_graph": lambda s: {"adders": s["adder_bits"], "registers": s["registers"]},
+    "router": _router,
     "embedding": _embedding,
     "norm": _norm,
     "rotary": _rotary,
@@ -206,6 +218,8 @@ def products(kind: str, s: Sizes) -> int:
             return 1
         case "rotary":
             return 2 * s["elements"]
+        case "router":
+            return 2
         case "norm":
             total = s["width"] + s["size_bits"]
             squared = s["centered"] * (1 if total <= FIRST_DIGIT else 2 * digits(total))

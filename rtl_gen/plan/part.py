@@ -21,6 +21,7 @@ from rtl_gen.blocks.max_pool import MaxPool
 from rtl_gen.blocks.mul import Mul
 from rtl_gen.blocks.norm import Norm
 from rtl_gen.blocks.rotary import Rotary
+from rtl_gen.blocks.router import Router
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.blocks.serial_matvec import SerialMatVec
 from rtl_gen.chip import HEAD_CONFIG, TAIL_CONFIG, Chip
@@ -151,6 +152,10 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
             yield part("add", width=_beat(unit, "o"), bounded=_bounded(fixed))
         case Etched():
             yield from _etched(unit)
+        case Router():
+            yield part("router", width=unit.width, elements=unit.elements, experts=unit.experts,
+                       k=unit.k, index_bits=unit.index_bits, parts=int(not unit.normalize))  # fmt: skip
+            yield from (_memory(unit.exp2), _memory(unit.reciprocal))
         case MaxPool():
             yield part("pool", width=_beat(unit, "o"), window_bits=_bits(unit, "last"))
         case Sample():

@@ -15,6 +15,12 @@ ARCHITECTURES = ("GptOssForCausalLM",)
 HEAD_DIM = 64
 """Of a config that does not say; the family does not derive it from the hidden size."""
 
+ROPE = {
+    "rope_theta": 150000.0, "rope_type": "yarn", "factor": 32.0, "beta_fast": 32.0,
+    "beta_slow": 1.0, "truncate": False, "original_max_position_embeddings": 4096,
+}  # fmt: skip
+"""Of a config that does not say, as transformers takes it."""
+
 
 def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     """Graph of a gpt-oss checkpoint; see `rtl_gen.checkpoint.registry.import_model`."""
@@ -22,7 +28,7 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     head_dim = setting.integer(checkpoint, "head_dim", HEAD_DIM)
     bias = setting.boolean(checkpoint, "attention_bias", True)
     sizes = replace(
-        decoder.shape(checkpoint, windows=windows, head_dim=head_dim),
+        decoder.shape(checkpoint, windows=windows, head_dim=head_dim, rope=ROPE),
         eps=setting.number(checkpoint, "rms_norm_eps", 1e-5),
         qkv_bias=bias,
         output_bias=bias,

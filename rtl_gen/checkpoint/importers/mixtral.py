@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rtl_gen.checkpoint import decoder, setting
 from rtl_gen.checkpoint.draft import Draft
 from rtl_gen.checkpoint.experts import Router, chosen, routed, stored
@@ -10,11 +12,17 @@ from rtl_gen.ir.model import ModelGraph
 
 ARCHITECTURES = ("MixtralForCausalLM",)
 
+ROPE = {"rope_theta": 1e6}
+"""Of a config that does not say, as transformers takes it."""
+
 
 def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     """Graph of a Mixtral checkpoint; see `rtl_gen.checkpoint.registry.import_model`."""
     setting.refuse(checkpoint, "attention_bias", (False,))
-    sizes = decoder.shape(checkpoint, windows=decoder.windows(checkpoint, None))
+    sizes = replace(
+        decoder.shape(checkpoint, windows=decoder.windows(checkpoint, None), rope=ROPE),
+        eps=setting.number(checkpoint, "rms_norm_eps", 1e-5),
+    )
     inner = setting.integer(checkpoint, "intermediate_size")
     experts = setting.integer(checkpoint, "num_local_experts", 8)
     router = Router(experts, chosen(checkpoint, experts, 2), "softmax", normalize=True)
