@@ -13,7 +13,7 @@ from flow import checkpoint, config, graph
 from flow.config import ModelConfig
 from rtl_gen.errors import TargetError
 from rtl_gen.ir.integer import IntegerGraph
-from rtl_gen.plan import chooser, device, explain, style
+from rtl_gen.plan import chooser, device, explain, style, style_choice
 from rtl_gen.plan.chooser import Candidate, Pins, Search
 from rtl_gen.plan.device import Device
 from rtl_gen.plan.feature import FEATURES
@@ -78,6 +78,7 @@ def choose(
         If the network cannot be built.
     """
     styles = style.pinned(design, wanted.styles)
+    open_ = [n for n, how in style.wanted(design, wanted.styles).items() if how == "auto"]
     pins = Pins(wanted.lanes, wanted.elements, wanted.heads, slots, styles, wanted.top_k)
     devices = tuple(item for item, _ in aims)
     free = Pins(slots=slots, styles=styles, top_k=wanted.top_k)
@@ -91,10 +92,35 @@ def choose(
     chosen = item or explain.nearest(found, pins)
     if item is None and not pins.complete:
         raise TargetError("\n".join(explain.misfit(design, found, pins, wanted.utilization)))
+    if open_:
+        chosen = _with_styles(design, found, chosen, wanted, open_)
     content = report(design, found, chosen, wanted, [clock for _, clock in aims])
     if item is None:
         content["misfit"] = explain.misfit(design, found, pins, wanted.utilization)
     return chosen.plan, content
+
+
+def _with_styles(
+    design: IntegerGraph,
+    found: Search,
+    item: Candidate,
+    wanted: config.Plan,
+    names: Sequence[str],
+) -> Candidate:
+    """`item` with those of `names` in space that pay, or itself if the built chip says they do not.
+
+    Estimates propose; the parts of the whole chip, its adder graphs included, decide.
+    """
+    moved = style_choice.choose(design, found, item, wanted.objective, wanted.utilization, names)
+    if not moved:
+        return item
+    plan = item.plan
+    styles = (*plan.styles, *moved.items())
+    pins = Pins(plan.lanes, plan.elements, plan.heads, plan.slots, styles, plan.top_k)
+    (other,) = chooser.search(design, found.devices, pins).candidates
+    key = chooser.OBJECTIVES[wanted.objective]
+    fits = found.share(other, wanted.utilization) <= 1
+    return other if fits and key(found, other) < key(found, item) else item
 
 
 def report(

@@ -14,7 +14,7 @@ from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen import activity
+from rtl_gen import activity, chosen_expert
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.adapter_memory import HOST_BITS, AdapterMemory, Geometry
 from rtl_gen.fabric.adapter_port import AdapterPort
@@ -252,7 +252,7 @@ class Chip(wiring.Component):
             unit = units.get("attention" if head == "attend" else head)
             if unit is None:
                 continue
-            begin = start & self._reads(head) & ~self.front("continued")
+            begin = start & self.reads(head) & ~self.front("continued")
             for port, field in _present(ports, unit):
                 value = self.front(field)
                 # A constant stays one: synthesis builds no multiplier by a size that never changes.
@@ -261,16 +261,16 @@ class Chip(wiring.Component):
             m.d.comb += unit.start.eq(register(m, Const(1), begin, reset=True))
             # All but the matrix unit keep their configuration until their last result is out.
             if head != "matvec":
-                with m.If(self._reads(head) & self._writes(head)):
+                with m.If(self.reads(head) & self._writes(head)):
                     m.d.comb += free.eq(0)
         position = sequencer.position
         for name in (name for name in ("matvec", "etched") if name in units):
             m.d.comb += units[name].drain.eq(commit & self._writes(name))
         if "route" in units:
-            self._select_expert(m)
+            chosen_expert.select(m, self)
         if "embedding" in units:
             index = Mux(self.front("by_position"), position, sequencer.token)
-            begin = start & self._reads("embedding")
+            begin = start & self.reads("embedding")
             m.d.comb += units["embedding"].index.eq(register(m, begin, index))
         if "rotary" in units:
             m.d.comb += [units["rotary"].position.eq(position), units["rotary"].start.eq(commit)]
@@ -291,25 +291,7 @@ class Chip(wiring.Component):
             if units["sample"].places:
                 m.d.comb += units["sample"].top_k.eq(register(m, sequencer.loading, self.top_k))
 
-    def _select_expert(self, m: Module) -> None:
-        """Add the chosen expert's offset to the bases of the matrix unit's ROMs.
-
-        The router has its choice before the instruction behind it can read (`Router`), and chooses
-        again only when no instruction of the experts is under way.
-        """
-        matvec, router = self.units["matvec"], self.units["route"]
-        expert = Signal(router.index_bits)
-        m.d.comb += expert.eq(router.choice.word_select(self.front("slot"), router.index_bits))
-        chosen = Mux(self.front("expert"), expert, 0)
-        begin = self.sequencer.start & self._reads("matvec")
-        weights = register(m, begin, chosen * self.front("weight_stride"))
-        base = register(m, begin, self.front("weight_base"))
-        m.d.comb += matvec.weight_base.eq(base + weights)
-        # One cycle behind `front`, so at `commit` that of the instruction which moves to `back`.
-        rows = register(m, Const(1), chosen * self.front("row_stride"))
-        m.d.comb += matvec.row_base.eq(self.back("row_base") + rows)
-
-    def _reads(self, head: str) -> Value:
+    def reads(self, head: str) -> Value:
         """Whether the instruction that reads feeds `head`."""
         return self.front("head") == HEADS.index(head)
 

@@ -141,22 +141,50 @@ class Images:
         weight_base, weight_stride, row_base, row_stride : int
             First word of expert 0, and words from one expert to the next.
         """
-        constants = self.graph.constants
-        weight, multiplier = constants[op.weight].data, constants[op.multiplier].data
-        bias = np.zeros_like(multiplier) if op.bias is None else constants[op.bias].data
         matrices = [
-            weight_words(matrix, self.lanes, self.weight_width, self.elements) for matrix in weight
+            weight_words(matrix, self.lanes, self.weight_width, self.elements)
+            for matrix in self.graph.constants[op.weight].data
         ]
-        rows = [
-            row_words(b, m, self.bias_width, self.elements)
-            for b, m in zip(bias, multiplier, strict=True)
-        ]
+        rows = self.expert_rows(op)
         return (
             self._place("matvec_weight", [word for matrix in matrices for word in matrix]),
             len(matrices[0]),
             self._place("matvec_row", [word for part in rows for word in part]),
             len(rows[0]),
         )
+
+    def etched_experts(self, node: ir.Node, style: str) -> tuple[int, int, int]:
+        """Adder graphs of all experts one after another, and their rows' constants.
+
+        Returns
+        -------
+        core, row_base, row_stride : int
+            Number of expert 0's graph, its first word, and words from one expert to the next.
+        """
+        assert isinstance(node.op, ir.ExpertMatVec)
+        constants = self.graph.constants
+        weight = constants[node.op.weight].data
+        x = self.graph.value(node.inputs[0]).type
+        signed = IntType(x.width + (not x.signed))
+        names = [known.name for known in self.etched]
+        if node.op.weight not in names:
+            self.etched += [Graph(node.op.weight, style, matrix, signed) for matrix in weight]
+        rows = self.expert_rows(node.op)
+        return (
+            [*names, node.op.weight].index(node.op.weight),
+            self._place("etched_row", [word for part in rows for word in part]),
+            len(rows[0]),
+        )
+
+    def expert_rows(self, op: ir.ExpertMatVec) -> list[list[int]]:
+        """Words of the constants of every expert's rows."""
+        constants = self.graph.constants
+        multiplier = constants[op.multiplier].data
+        bias = np.zeros_like(multiplier) if op.bias is None else constants[op.bias].data
+        return [
+            row_words(b, m, self.bias_width, self.elements)
+            for b, m in zip(bias, multiplier, strict=True)
+        ]
 
     def embedding(self, op: ir.Embedding) -> tuple[int, int]:
         """First words of the table and of its rows' multipliers."""

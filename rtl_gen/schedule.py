@@ -26,6 +26,7 @@ from rtl_gen.unit_fields import (
     Fields,
     beats,
     bounds,
+    etched_expert_fields,
     etched_fields,
     expert_fields,
     group_fields,
@@ -321,9 +322,14 @@ class _Scheduler:
                     "head_shift": op.shift,
                 }  # fmt: skip
             case ir.ExpertMatVec():
-                groups = -(-head.value.shape[0] // self.plan.lanes)
-                loop = self.layout(head.inputs[0]).loop().repeat(groups)
-                fields |= self.walk("a", loop) | expert_fields(self.graph, self.images, op)
+                style = dict(self.plan.styles).get(op.weight)
+                loop = self.layout(head.inputs[0]).loop()
+                if style is None:
+                    loop = loop.repeat(-(-head.value.shape[0] // self.plan.lanes))
+                    fields |= expert_fields(self.graph, self.images, op)
+                else:
+                    fields |= etched_expert_fields(self.graph, self.images, head, style)
+                fields |= self.walk("a", loop)
             case ir.Norm():
                 fields |= norm_fields(self.graph, self.images, op)
                 fields |= self.walk("a", self.layout(head.inputs[0]).loop().repeat(2))

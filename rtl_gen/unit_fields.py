@@ -149,6 +149,21 @@ def expert_fields(graph: ir.IntegerGraph, images: Images, op: ir.ExpertMatVec) -
     }  # fmt: skip
 
 
+def etched_expert_fields(
+    graph: ir.IntegerGraph, images: Images, head: ir.Node, style: str
+) -> Fields:
+    """Fields of such a product with every expert's matrix wired apart, of which one works."""
+    assert isinstance(head.op, ir.ExpertMatVec)
+    core, row_base, row_stride = images.etched_experts(head, style)
+    _, count, columns = graph.constants[head.op.weight].data.shape
+    return {
+        "head": HEADS.index("etched"), "expert": 1, "slot": head.op.slot,
+        "etched_core": core, "etched_row": row_base, "row_stride": row_stride,
+        "head_shift": head.op.shift, "last_column": beats(images, columns) - 1,
+        "rows": beats(images, count),
+    }  # fmt: skip
+
+
 def weigh_fields(graph: ir.IntegerGraph, node: ir.Node) -> Fields:
     """Fields of the product with a gate, which the router holds.
 

@@ -120,7 +120,7 @@ def _scalars(
             return [("head_shift", op.shift), *bounds]
         case ir.Embedding() if head == "embedding":
             return [("head_shift", op.shift), *bounds]
-        case ir.ExpertMatVec() if head == "matvec":
+        case ir.ExpertMatVec() if head in {"matvec", "etched"}:
             return [("head_shift", op.shift), ("expert", 1), ("slot", op.slot), *bounds]
         case ir.Gate(score=score) if head == "route" and score is not None:
             return [("gate_multiplier", score.multiplier), ("gate_shift", score.shift)]

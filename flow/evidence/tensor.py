@@ -40,6 +40,8 @@ def of_node(
         yield from _wired(reader, op, node, row["etched_core"], _order(reader, entry))
     elif isinstance(op, ir.ExpertMatVec) and head == "matvec":
         yield from _experts(reader, op, row)
+    elif isinstance(op, ir.ExpertMatVec) and head == "etched":
+        yield from _expert_rows(reader, op, "etched_row", row["etched_row"], row["row_stride"])
     elif isinstance(op, ir.Embedding) and head == "embedding":
         yield from _embedding(reader, op, row)
     elif isinstance(op, ir.Norm) and head == "norm":
@@ -185,17 +187,27 @@ def _experts(reader: Reader, op: ir.ExpertMatVec, row: Mapping[str, int]) -> Ite
     shape = reader.graph.constants[op.weight].data.shape
     count, rows, columns = shape
     weight = np.zeros(shape, np.int64)
-    multiplier, bias = np.zeros((2, count, rows), np.int64)
     for expert in range(count):
         base = row["weight_base"] + expert * row["weight_stride"]
         found = _matrix(reader, base, rows, columns)
         if found[rows:].any():
             raise EvidenceError(f"{op.weight}: rows of expert {expert} behind the last are not 0")
         weight[expert] = found[:rows]
-        base = row["row_base"] + expert * row["row_stride"]
-        multiplier[expert], bias[expert] = _row_numbers(reader, "matvec_row", base, rows)
     yield Tensor(op.weight, f"matvec_weight, word {row['weight_base']}", weight)
-    where = f"matvec_row, word {row['row_base']}"
+    yield from _expert_rows(reader, op, "matvec_row", row["row_base"], row["row_stride"])
+
+
+def _expert_rows(
+    reader: Reader, op: ir.ExpertMatVec, memory: str, base: int, stride: int
+) -> Iterator[Tensor]:
+    """Multipliers and biases of the rows of all experts."""
+    shape = reader.graph.constants[op.multiplier].data.shape
+    count, rows = shape
+    multiplier, bias = np.zeros((2, *shape), np.int64)
+    for expert in range(count):
+        found = _row_numbers(reader, memory, base + expert * stride, rows)
+        multiplier[expert], bias[expert] = found
+    where = f"{memory}, word {base}"
     yield Tensor(op.multiplier, where, multiplier)
     if op.bias is not None:
         yield Tensor(op.bias, where, bias)

@@ -162,7 +162,9 @@ class SerialMatVec(wiring.Component):
         ]
         m.d.sync += [en.eq(en_next), finished.eq(finished_next), self.o.valid.eq(valid_next)]
         with m.If(en):
-            m.d.sync += phase.eq(Cat(phase[-1], phase[:-1]))
+            # Without a word nothing changes, in the adders neither: a graph at rest is still.
+            with m.If(inside.any()):
+                m.d.sync += phase.eq(Cat(phase[-1], phase[:-1]))
             with m.If(leaves):
                 m.d.sync += inside[words - 1].eq(0)
             with m.If(wrap):

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from amaranth import Cat, Const, Module, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
@@ -76,6 +76,7 @@ class Etched(wiring.Component):
         Pulse before the first beat.
     core, last_column : In
         Which graph, and beats of its vector less one; stable from `start` to the last beat taken.
+        The other graphs are at rest: nothing in them changes.
     drain : In(1)
         Pulse: let the results leave.
     row_base, rows, shift, low, high : In
@@ -184,8 +185,11 @@ class Etched(wiring.Component):
         for k, (graph, (rows, columns, x)) in enumerate(zip(self.cores, self.shapes, strict=True)):
             m.submodules[f"core{k}"] = graph
             # A shorter vector has only reached the upper end of the register.
-            own = elements[self.columns - columns :]
-            m.d.comb += graph.i.payload.eq(Cat(*(element[: x.width] for element in own)))
+            own = Cat(*(element[: x.width] for element in elements[self.columns - columns :]))
+            # A pipeline sees zeros while it is not asked; a serial graph rests without a word.
+            asked = offering & (self.core == k)
+            gated = len(self.cores) > 1 and not isinstance(graph, SerialMatVec)
+            m.d.comb += graph.i.payload.eq(Mux(asked, own, 0) if gated else own)
             sums = cut(graph.o.payload, signed(graph.acc.width), rows)
             wide = [Signal(signed(self.acc_width), name=f"sum{k}_{r}") for r in range(rows)]
             m.d.comb += [sign.eq(value) for sign, value in zip(wide, sums, strict=True)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from rtl_gen.errors import ConfigError, FlowError, UnsupportedError
-from rtl_gen.ir.integer import ConstMatVec, Conv2d, Embedding, IntegerGraph
+from rtl_gen.ir.integer import ConstMatVec, Conv2d, Embedding, ExpertMatVec, IntegerGraph
 from rtl_gen.plan.chooser import Candidate, Pins, Search, search
 from rtl_gen.plan.device import Device, family
 from rtl_gen.plan.resource import Resources
@@ -57,6 +57,11 @@ def tensors(graph: IntegerGraph) -> list[Tensor]:
             constant = graph.constants[name]
             places = prod(node.value.shape[1:]) if isinstance(node.op, Conv2d) else 1
             products = constant.data.size * places
+        elif isinstance(node.op, ExpertMatVec):
+            # All experts are stored, one is multiplied.
+            name = node.op.weight
+            constant = graph.constants[name]
+            products = constant.data[0].size
         elif isinstance(node.op, Embedding):
             name, products = node.op.table, 0
             constant = graph.constants[name]

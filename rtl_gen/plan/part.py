@@ -154,7 +154,8 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
             yield from _etched(unit)
         case Router():
             yield part("router", width=unit.width, elements=unit.elements, experts=unit.experts,
-                       k=unit.k, index_bits=unit.index_bits, parts=int(not unit.normalize))  # fmt: skip
+                       k=unit.k, index_bits=unit.index_bits,
+                       parts=int(not unit.normalize))  # fmt: skip
             yield from (_memory(unit.exp2), _memory(unit.reciprocal))
         case MaxPool():
             yield part("pool", width=_beat(unit, "o"), window_bits=_bits(unit, "last"))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from rtl_gen.adders import accumulator, parallel_core, search, serial_core, share
 from rtl_gen.errors import ConfigError
 from rtl_gen.fabric.rom import LATENCY
-from rtl_gen.ir.integer import ConstMatVec, IntegerGraph
+from rtl_gen.ir.integer import ConstMatVec, ExpertMatVec, IntegerGraph, Node
 from rtl_gen.ir.types import IntType
 from rtl_gen.plan.folding import Plan
 
@@ -142,25 +141,59 @@ def alternatives(
     }  # fmt: skip
 
 
-def pinned(graph: IntegerGraph, patterns: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Matrices that are not `rom`, with their style; the last pattern that matches decides.
+def matrices(graph: IntegerGraph) -> dict[str, Node]:
+    """Matrices that may be wired in space, by name of their weights, with their first reader."""
+    found: dict[str, Node] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, ConstMatVec | ExpertMatVec):
+            found.setdefault(node.op.weight, node)
+    return found
+
+
+def of_matrix(graph: IntegerGraph, node: Node, plan: Plan) -> dict[str, Alternative]:
+    """Cost of the matrix of `node` in every style; all experts are stored, and one works."""
+    assert isinstance(node.op, ConstMatVec | ExpertMatVec)
+    constant = graph.constants[node.op.weight]
+    x = graph.value(node.inputs[0]).type
+    x_width = x.width + (not x.signed)
+    experts = constant.data if constant.data.ndim == 3 else constant.data[None]
+    each = [alternatives(data, constant.type.width, x_width, plan) for data in experts]
+    return {
+        name: Alternative(
+            sum(item[name].lut for item in each),
+            sum(item[name].ff for item in each),
+            sum(item[name].rom_bits for item in each),
+            max(item[name].cycles for item in each),
+        )
+        for name in STYLES
+    }
+
+
+def wanted(graph: IntegerGraph, patterns: Mapping[str, str]) -> dict[str, str]:
+    """Style of every matrix that a pattern matches, the last one decides; may be ``auto``.
 
     Raises
     ------
     ConfigError
         If a pattern matches no matrix.
     """
-    matrices = dict.fromkeys(n.op.weight for n in graph.nodes if isinstance(n.op, ConstMatVec))
+    known = matrices(graph)
     found: dict[str, str] = {}
     for pattern, style in patterns.items():
-        matching = [name for name in matrices if fnmatchcase(name, pattern)]
+        matching = [name for name in known if fnmatchcase(name, pattern)]
         if not matching:
             raise ConfigError(
                 f"plan.styles: {pattern!r} matches no matrix of the network; the matrices are "
-                f"{', '.join(matrices) or 'none'}"
+                f"{', '.join(known) or 'none'}"
             )
         found |= dict.fromkeys(matching, style)
-    return tuple((name, style) for name, style in found.items() if style != "rom")
+    return found
+
+
+def pinned(graph: IntegerGraph, patterns: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Matrices that a person wants in space, with their style; see `wanted`."""
+    found = wanted(graph, patterns)
+    return tuple((name, style) for name, style in found.items() if style in STYLES[1:])
 
 
 def table(
@@ -171,29 +204,21 @@ def table(
     Parameters
     ----------
     chosen : mapping of str to str, optional
-        Styles that a person pinned; the others are `rom`.
+        Styles of those in space; the others are `rom`.
     """
     found: dict[str, tuple[str, str]] = {}
-    for node in graph.nodes:
-        if not isinstance(node.op, ConstMatVec) or node.op.weight in found:
-            continue
-        constant = graph.constants[node.op.weight]
-        x = graph.value(node.inputs[0]).type
-        x_width = x.width + (not x.signed)
-        rows, columns = constant.data.shape
-        costs = alternatives(constant.data, constant.type.width, x_width, plan)
-        style = (chosen or {}).get(node.op.weight, "rom")
-        found[node.op.weight] = (style, _why(style, costs, prod((rows, columns)), chosen))
+    for name, node in matrices(graph).items():
+        style = (chosen or {}).get(name, "rom")
+        size = graph.constants[name].data.size
+        found[name] = (style, _why(style, of_matrix(graph, node, plan), size))
     return found
 
 
-def _why(
-    style: str, costs: Mapping[str, Alternative], size: int, chosen: Mapping[str, str] | None
-) -> str:
+def _why(style: str, costs: Mapping[str, Alternative], size: int) -> str:
     rom, serial, parallel = (costs[name] for name in STYLES)
     if style != "rom":
         own = costs[style]
-        return (f"pinned: about {own.lut:,} LUTs of its own, {own.cycles} cycles instead of "
+        return (f"about {own.lut:,} LUTs of its own, {own.cycles} cycles instead of "
                 f"{rom.cycles}, {rom.rom_bits:,} bits of ROM saved")  # fmt: skip
     faster = rom.cycles - serial.cycles
     text = f"{rom.cycles} cycles, {rom.rom_bits:,} bits of ROM on shared lanes; "

@@ -16,6 +16,7 @@ from rtl_gen.ir.integer import (
     ConstMatVec,
     Conv2d,
     Embedding,
+    ExpertMatVec,
     Input,
     IntegerGraph,
     Node,
@@ -23,10 +24,12 @@ from rtl_gen.ir.integer import (
 )
 from rtl_gen.ir.types import IntType
 
+MATRICES = (ConstMatVec, ExpertMatVec, Conv2d)
+
 
 def with_weight_bits(graph: IntegerGraph, bits: int) -> IntegerGraph:
     """`graph` with matrices and tables of at most `bits` bits."""
-    names = {n.op.weight for n in graph.nodes if isinstance(n.op, ConstMatVec | Conv2d)}
+    names = {n.op.weight for n in graph.nodes if isinstance(n.op, MATRICES)}
     names |= {n.op.table for n in graph.nodes if isinstance(n.op, Embedding)}
     constants = dict(graph.constants)
     for name in names:

@@ -1,4 +1,4 @@
-"""Importers against transformers over random configurations, as newer and older versions store them.
+"""Importers against transformers over random configurations, stored by newer and older versions.
 
 `RUNS` configurations a kind; ``CONFIG_RUNS=200 pytest tests/checkpoint/test_random_configs.py``
 tries more, from ``TEST_SEED`` on.

@@ -27,8 +27,14 @@ MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
         Plan(8),
     ),
     "parts_of_the_sum_over_all": (checkpoints.olmoe, {}, Plan(4, elements=2)),
+    "experts_wired_apart": (
+        checkpoints.mixtral,
+        {"num_hidden_layers": 1, "num_local_experts": 2, "num_experts_per_tok": 1},
+        Plan(4, elements=2, styles=(("layers.0.mlp.slots.0.up.weight", "serial"),
+                                    ("layers.0.mlp.slots.0.down.weight", "parallel"))),
+    ),
     "norms_of_heads": (checkpoints.qwen3, {}, Plan(4, elements=2)),
-}
+}  # fmt: skip
 
 
 def sequences(graph: ir.IntegerGraph) -> list[dict[str, Any]]:
