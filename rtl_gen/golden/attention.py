@@ -22,8 +22,9 @@ def attention(
     score: Dyadic,
     shift: int,
     out: IntType,
+    sinks: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """Softmax-weighted mean of `values`, one query against all cached positions.
+    """Softmax-weighted mean of `values`, one query against all positions it sees.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ def attention(
     shift : int
         31 - j for results in steps of ``2**-j`` of a value's step.
     out : IntType
+    sinks : int64, shape (heads,), or None
+        Scores that take part in the softmax without a value.
 
     Returns
     -------
@@ -54,10 +57,14 @@ def attention(
     v = values.transpose(0, 2, 1, 3).astype(np.float64)  # (batch, kv_heads, positions, head_dim)
 
     s = (grouped @ k).astype(np.int64)
+    if sinks is not None:
+        sink = sinks.reshape(kv_heads, heads // kv_heads, 1)
+        s = np.concatenate([s, np.broadcast_to(sink, (batch, *sink.shape))], axis=-1)
     below = s.max(axis=-1, keepdims=True) - s
     z = np.minimum((below * score.multiplier) >> score.shift, 4095)
     p = _EXP2[z & 255] >> (z >> 8)
     total = p.sum(axis=-1, keepdims=True)
+    p = p[..., : k.shape[-1]]
     b = bit_length(total)
     r = _RECIPROCAL[total >> (b - 10)]
     a = (p.astype(np.float64) @ v).astype(np.int64)

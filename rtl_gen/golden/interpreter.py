@@ -105,8 +105,8 @@ def step(
             q, k, v = operands[:3]
             keys[:, state.position] = k.reshape(keys[:, 0].shape)
             cache[:, state.position] = v.reshape(keys[:, 0].shape)
-            seen = slice(state.position + 1)
-            values[node.name] = _attend(node, q, keys[:, seen], cache[:, seen])
+            seen = _seen(node.op, state.position)
+            values[node.name] = _attend(graph, node, q, keys[:, seen], cache[:, seen])
         else:
             values[node.name] = evaluate(graph, node, operands, adapter)
     return values, State(state.position + 1, state.keys, state.values)
@@ -181,7 +181,8 @@ def evaluate_sequences(
     op = node.op
     q = operands[0].reshape(-1, steps, op.heads * op.head_dim)
     k, v = (x.reshape(-1, steps, op.kv_heads, op.head_dim) for x in operands[1:3])
-    y = [_attend(node, q[:, t], k[:, : t + 1], v[:, : t + 1]) for t in range(steps)]
+    seen = [_seen(op, t) for t in range(steps)]
+    y = [_attend(graph, node, q[:, t], k[:, seen[t]], v[:, seen[t]]) for t in range(steps)]
     return np.stack(y, axis=1).reshape(operands[0].shape)
 
 
@@ -354,13 +355,23 @@ def generate(
         pending = [token]
 
 
+def _seen(op: ir.Attention, position: int) -> slice:
+    """Positions that the query at `position` sees."""
+    return slice(max(0, position + 1 - op.window) if op.window else 0, position + 1)
+
+
 def _attend(
-    node: ir.Node, q: NDArray[np.int64], keys: NDArray[np.int64], values: NDArray[np.int64]
+    graph: ir.IntegerGraph,
+    node: ir.Node,
+    q: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    values: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     op = node.op
     if not isinstance(op, ir.Attention):
         raise TypeError(f"node {node.name} is not attention")
-    return attention(q, keys, values, op.heads, op.score, op.shift, node.value.type)
+    sinks = graph.constants[op.sinks].data if op.sinks else None
+    return attention(q, keys, values, op.heads, op.score, op.shift, node.value.type, sinks)
 
 
 def _check_inputs(

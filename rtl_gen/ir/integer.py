@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from rtl_gen.ir.types import Dyadic, IntType
 
+OMITTED = {"omitted": True}
+"""Of fields that a graph's file leaves out where they have their default."""
+
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
@@ -98,7 +101,15 @@ class Rotary:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Causal attention over a KV cache of `context` positions."""
+    """Causal attention over a KV cache of `context` positions.
+
+    Parameters
+    ----------
+    window : int
+        A query sees this many positions, its own the last; 0 for all.
+    sinks : str or None
+        (heads,) scores that take part in the softmax without a value.
+    """
 
     heads: int
     kv_heads: int
@@ -106,6 +117,8 @@ class Attention:
     context: int
     score: Dyadic
     shift: int
+    window: int = field(default=0, metadata=OMITTED)
+    sinks: str | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,11 +210,14 @@ def _attention(site: Site, op: ir.Attention) -> None:
     context = site.graph.context
     site.expect(op.context == context, f"the graph's context {context}", op.context)
     site.expect(op.context <= 1 << 16, "a context of at most 65536", op.context)
+    site.expect(0 <= op.window <= context, f"a window of at most {context}", op.window)
     site.shape(q.shape)
     site.shift(op.shift, least=1)
     widths = attention_widths(op, q.type, k.type, v.type)
     site.dyadic(op.score, widths.below.max, "the scaled score")
     site.work(widths.product.max, "the normalized sum")
+    if op.sinks is not None:
+        site.constant(op.sinks, "sinks", (op.heads,), widths.s)
     site.position()
 
 

@@ -301,7 +301,7 @@ def attention_widths(op: Attention, q: IntType, k: IntType, v: IntType) -> Atten
     AttentionWidths
     """
     s = op.head_dim * magnitude(q) * magnitude(k)
-    total = op.context << 15
+    total = (op.context + (op.sinks is not None)) << 15
     # |A| <= max|v| * L and L < 2**b, so |A >> (b - 16)| <= max|v| * 2**16
     shifted = magnitude(v) << 16
     return AttentionWidths(

@@ -164,6 +164,7 @@ def _describe(graph: ir.IntegerGraph) -> dict[str, Any]:
                 "arguments": {
                     field.name: _describe_argument(getattr(node.op, field.name))
                     for field in fields(node.op)
+                    if not (field.metadata and getattr(node.op, field.name) == field.default)
                 },
                 "inputs": list(node.inputs),
                 "value": _describe_value(node.value),

@@ -50,7 +50,7 @@ def with_context(graph: IntegerGraph, context: int) -> IntegerGraph:
     for node in graph.nodes:
         op = node.op
         if isinstance(op, Attention):
-            op = replace(op, context=context)
+            op = replace(op, context=context, window=min(op.window, context))
         elif isinstance(op, Rotary):
             for name in (op.cos, op.sin):
                 old = constants[name]

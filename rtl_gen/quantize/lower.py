@@ -7,6 +7,7 @@ solved for the inputs that the chip will give it, not for those of the float mod
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import log2
 
 import numpy as np
@@ -17,7 +18,7 @@ from rtl_gen.ir import integer as ir
 from rtl_gen.ir import model as real
 from rtl_gen.ir import tables
 from rtl_gen.ir.operator_rule import EPS_BITS
-from rtl_gen.ir.range import normalized_bound
+from rtl_gen.ir.range import attention_widths, normalized_bound
 from rtl_gen.ir.types import IntType
 from rtl_gen.ir.verify import verify
 from rtl_gen.passes import remove_dead, share_constants
@@ -255,14 +256,24 @@ def _rotary(lowering: Lowering, node: real.Node, op: real.Rotary) -> ir.Rotary:
 def _attention(lowering: Lowering, node: real.Node, op: real.Attention) -> ir.Attention:
     q, k, v = (lowering.edges[name].scale for name in node.inputs[:3])
     j = round(log2(v / lowering.edges[node.name].scale))
-    return ir.Attention(
+    context = lowering.network.model.context
+    found = ir.Attention(
         heads=op.heads,
         kv_heads=op.kv_heads,
         head_dim=op.head_dim,
-        context=lowering.network.model.context,
+        context=context,
         score=dyadic(node, q * k * op.scale * log2(np.e) * 256),
         shift=31 - j,
+        window=op.window if op.window < context else 0,
     )
+    if op.sinks is None:
+        return found
+    types = [lowering.edges[name].type for name in node.inputs[:3]]
+    kind = attention_widths(found, *types).s
+    steps = np.rint(lowering.network.weights[op.sinks] / (q * k * op.scale))
+    # A sink beyond every score takes nearly all or nothing of the softmax, wherever it is.
+    scores = steps.clip(kind.min, kind.max).astype(np.int64)
+    return replace(found, sinks=lowering.constant(f"{node.name}.sinks", kind, scores))
 
 
 def _lookup(lowering: Lowering, node: real.Node, op: real.Activation) -> ir.Lookup:

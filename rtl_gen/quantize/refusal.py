@@ -20,7 +20,7 @@ def refuse(model: real.ModelGraph) -> None:
     if model.encoder is not None:
         raise QuantizationError(f"{model.architecture}: an encoder has no integer form; {REMEDY}")
     for node in model.nodes:
-        what = _unsupported(node, model)
+        what = _unsupported(node)
         if what:
             raise QuantizationError(f"node {node.name}: {what}: no integer operator; {REMEDY}")
     if whole(model):
@@ -29,11 +29,11 @@ def refuse(model: real.ModelGraph) -> None:
         )
 
 
-def _unsupported(node: real.Node, model: real.ModelGraph) -> str:
+def _unsupported(node: real.Node) -> str:
     """What of a node has no integer form, empty if nothing."""
     match node.op:
         case real.Attention() as op:
-            return _attention(op, model.context)
+            return _attention(op)
         case real.Rotary(first=first, interleaved=interleaved) if first or interleaved:
             return "a rotation of a part of each head, or of neighbouring elements (DeepSeek)"
         case real.Route(scores="softmax", bias=bias) if bias is not None:
@@ -50,11 +50,7 @@ def _unsupported(node: real.Node, model: real.ModelGraph) -> str:
             return ""
 
 
-def _attention(op: real.Attention, context: int) -> str:
-    if 0 < op.window < context:
-        return f"a window of {op.window} positions below the context of {context}"
-    if op.sinks is not None:
-        return "attention sinks"
+def _attention(op: real.Attention) -> str:
     if op.value_size != op.head_dim:
         return f"values of {op.value_size} elements a head beside keys of {op.head_dim}"
     return "scores by distance" if op.bias is not None else ""
