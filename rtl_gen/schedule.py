@@ -24,6 +24,7 @@ from rtl_gen.plan import Plan
 from rtl_gen.program import HEADS, SINKS, Instruction, Program, assemble
 from rtl_gen.unit_fields import (
     Fields,
+    attention_fields,
     beats,
     bounds,
     etched_expert_fields,
@@ -337,11 +338,8 @@ class _Scheduler:
                 loop = self.layout(head.inputs[0]).loop()
                 if self.is_interleaved(head):
                     loop = self.sides(loop.base, op)
-                fields |= self.walk("a", loop) | {
-                    "head": HEADS.index("attend"), "cache_base": self.cache_base(head),
-                    "score_multiplier": op.score.multiplier, "score_shift": op.score.shift,
-                    "head_shift": op.shift,
-                }  # fmt: skip
+                fields |= attention_fields(head.name, op) | {"cache_base": self.cache_base(head)}
+                fields |= self.walk("a", loop)
             case _:
                 raise UnsupportedError(f"no unit computes {type(op).__name__} (node {head.name})")
         return fields

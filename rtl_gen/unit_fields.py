@@ -51,6 +51,25 @@ def norm_fields(graph: ir.IntegerGraph, images: Images, op: ir.Norm) -> Fields:
     }  # fmt: skip
 
 
+def attention_fields(name: str, op: ir.Attention) -> Fields:
+    """Fields of attention, but for its walk and its cache.
+
+    Raises
+    ------
+    UnsupportedError
+        If the unit does not compute this kind.
+    """
+    asked = f"a window of {op.window} positions" if op.window else "attention sinks"
+    if op.window or op.sinks:
+        raise UnsupportedError(
+            f"node {name}: {asked}: no unit attends so. The golden model computes it"
+        )
+    return {
+        "head": HEADS.index("attend"), "score_multiplier": op.score.multiplier,
+        "score_shift": op.score.shift, "head_shift": op.shift,
+    }  # fmt: skip
+
+
 def etched_fields(
     graph: ir.IntegerGraph, images: Images, head: ir.Node, style: str, order: Order
 ) -> Fields:

@@ -143,6 +143,32 @@ def olmoe(seed: int = 6, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
     return config, tensors
 
 
+def gpt_oss(seed: int = 8, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of a gpt-oss: sinks, alternating windows, fused experts with biases."""
+    options: dict[str, Any] = {
+        "architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "attention_bias": True,
+        "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 5, "head_dim": 4,
+        "swiglu_limit": 7.0, "tie_word_embeddings": False,
+    } | overrides  # fmt: skip
+    config, tensors = llama(seed, **options)
+    n, m, experts = (config[k] for k in ("hidden_size", "intermediate_size", "num_local_experts"))
+    tensors = {name: array for name, array in tensors.items() if ".mlp." not in name}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(config["num_hidden_layers"]):
+        here = f"model.layers.{layer}."
+        shapes |= {
+            f"{here}self_attn.sinks": (config["num_attention_heads"],),
+            f"{here}self_attn.o_proj.bias": (n,),
+            f"{here}mlp.router.weight": (experts, n),
+            f"{here}mlp.router.bias": (experts,),
+            f"{here}mlp.experts.gate_up_proj": (experts, n, 2 * m),
+            f"{here}mlp.experts.gate_up_proj_bias": (experts, 2 * m),
+            f"{here}mlp.experts.down_proj": (experts, m, n),
+            f"{here}mlp.experts.down_proj_bias": (experts, n),
+        }
+    return config, tensors | _random(shapes, seed + 1, 0.6)
+
+
 def qwen3(seed: int = 7, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
     """Config and tensors of a Qwen3: a Llama with norms of the heads of queries and keys."""
     config, tensors = llama(seed, **{"architectures": ["Qwen3ForCausalLM"]} | overrides)

@@ -9,7 +9,6 @@ import pytest
 
 from rtl_gen import reference
 from rtl_gen.checkpoint import import_model, open_checkpoint
-from rtl_gen.errors import QuantizationError
 from rtl_gen.golden import interpreter
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import serialize
@@ -123,9 +122,3 @@ def test_an_expert_that_no_token_reaches_is_still_quantized(tmp_path):
     integers = graph.constants[made.weight].data[3]
     # columns carry the factors of the channels, rows their own scales: similar, not equal
     assert np.corrcoef(stored.ravel(), integers.ravel())[0, 1] > 0.8
-
-
-def test_a_window_is_refused_by_name(tmp_path):
-    model, weights = language(tmp_path, sliding_window=4)
-    with pytest.raises(QuantizationError, match=r"layers\.0\.attention\.mixed: a window of 4"):
-        quantize(model, weights, Recipe(), examples(model, 2), {})
