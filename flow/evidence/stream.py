@@ -9,7 +9,7 @@ modulo ``2^period``, exactly, and what reaches ``y`` is a row of the matrix if n
 bits.
 
 What is taken for granted of the surroundings (`rtl_gen.blocks.serial_matvec`): the phase is
-one-hot and turns with every enabled cycle; bit j of every element is at ``x`` in cycle
+one-hot and turns with every enabled cycle of a word; bit j of every element is at ``x`` in cycle
 ``INPUT_TIME + j`` of its word, and the sign from then on; ``en`` is ``en_next`` a cycle later and
 low only in the phase in which ``y`` ends a word.
 """

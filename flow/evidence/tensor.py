@@ -42,6 +42,7 @@ def of_node(
         yield from _experts(reader, op, row)
     elif isinstance(op, ir.ExpertMatVec) and head == "etched":
         yield from _expert_rows(reader, op, "etched_row", row["etched_row"], row["row_stride"])
+        yield from _wired_experts(reader, op, node, row["etched_core"])
     elif isinstance(op, ir.Embedding) and head == "embedding":
         yield from _embedding(reader, op, row)
     elif isinstance(op, ir.Norm) and head == "norm":
@@ -170,6 +171,22 @@ def _wired(
     weight = np.zeros_like(found)
     weight[order] = found
     yield Tensor(op.weight, f"etched_core{index}", weight)
+
+
+def _wired_experts(
+    reader: Reader, op: ir.ExpertMatVec, node: ir.Node, index: int
+) -> Iterator[Tensor]:
+    """Weights of all experts, an adder graph each; the hardware adds the choice to the first."""
+    if reader.cores is None:
+        return
+    x = reader.graph.value(node.inputs[0]).type
+    kind = IntType(x.width + (not x.signed))
+    count, rows, columns = reader.graph.constants[op.weight].data.shape
+    found = [reader.cores.matrix(index + expert, rows, kind).data for expert in range(count)]
+    wrong = {matrix.shape for matrix in found} - {(rows, columns)}
+    if wrong:
+        raise EvidenceError(f"{op.weight}: etched_core{index} and on have the shapes {wrong}")
+    yield Tensor(op.weight, f"etched_core{index} to {index + count - 1}", np.stack(found))
 
 
 def _row_numbers(reader: Reader, memory: str, base: int, count: int) -> tuple[Integers, Integers]:

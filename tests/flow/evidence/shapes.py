@@ -15,12 +15,14 @@ from tests.chip import test_experts
 from tests.chip.test_shapes import FRAME_MODELS, TOKEN_MODELS, lowered
 from tests.harness import seed
 
-ETCHED = tuple(name for name, (*_, plan) in TOKEN_MODELS.items() if plan.styles)
+ETCHED = tuple(
+    name for name, (*_, plan) in (TOKEN_MODELS | test_experts.MODELS).items() if plan.styles
+)
 """Chips with matrices wired in space, which no memory holds."""
 
-NAMES = (
-    *(name for name in TOKEN_MODELS if name not in ETCHED), *FRAME_MODELS, *test_experts.MODELS
-)  # fmt: skip
+NAMES = tuple(
+    name for name in (*TOKEN_MODELS, *FRAME_MODELS, *test_experts.MODELS) if name not in ETCHED
+)
 
 
 @dataclass(frozen=True)
