@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtl_gen.checkpoint import decoder, setting
+from rtl_gen.checkpoint import decoder, setting, translator
 from rtl_gen.checkpoint.draft import Draft
 from rtl_gen.checkpoint.reader import Checkpoint
-from rtl_gen.checkpoint.registry import architecture_of
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.ir.model import (
     Activation,
@@ -23,10 +22,7 @@ from rtl_gen.ir.model import (
     Attention,
     CrossAttention,
     Embedding,
-    ExpertLinear,
     Gate,
-    Input,
-    Linear,
     ModelGraph,
     Norm,
     Route,
@@ -41,6 +37,8 @@ NORM_EPS = 1e-5
 """Of every norm; the config does not set it."""
 
 CHOSEN = 2
+
+NAMES = translator.Names(("q_proj", "k_proj", "v_proj", "out_proj"), ("fc1", "fc2"), bias=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,49 +66,28 @@ def import_graph(checkpoint: Checkpoint) -> ModelGraph:
     """Graph of an NLLB-MoE checkpoint; see `rtl_gen.checkpoint.registry.import_model`."""
     vocabulary = setting.integer(checkpoint, "vocab_size")
     context = setting.integer(checkpoint, "max_position_embeddings", 1024)
-    architecture = architecture_of(checkpoint)
     side = _side(checkpoint, "encoder")
-    first = Draft(checkpoint, Input("input_ids", "token", ()), Input("place", "position", ()))
     size = (vocabulary, side.hidden)
-    table = first.tensor("model.shared.weight", size)
-    own = decoder.own_table(first, "model.encoder", table, size)
+    sides = translator.begin(checkpoint, "model.shared.weight", size)
+
+    first = sides.encoder
+    own = decoder.own_table(first, "model.encoder", sides.table, size)
     x = _embedded(first, checkpoint, own, side.hidden, "input_ids", "place")
     for layer in range(side.layers):
         x = _self_attention(first, side, layer, x, "place")
         x = _feed_forward(first, side, layer, x)
     _norm(first, "encoded", "model.encoder.layer_norm", x)
-    name = "encoder_last_hidden_state"
-    encoder = first.part(architecture, {name: "encoded"}, context=context, vocabulary=vocabulary)
 
-    draft = Draft(
-        checkpoint,
-        Input("decoder_input_ids", "token", ()),
-        Input("position", "position", ()),
-        Input("memory", "memory", (side.hidden,)),
-    )
+    draft = sides.decoder
     side = _side(checkpoint, "decoder")
-    own = decoder.own_table(draft, "model.decoder", table, size)
+    own = decoder.own_table(draft, "model.decoder", sides.table, size)
     x = _embedded(draft, checkpoint, own, side.hidden, "decoder_input_ids", "position")
     for layer in range(side.layers):
         x = _self_attention(draft, side, layer, x, "position")
         x = _cross_attention(draft, side, layer, x)
         x = _feed_forward(draft, side, layer, x)
     x = _norm(draft, "norm", "model.decoder.layer_norm", x)
-    head = table
-    if not setting.boolean(checkpoint, "tie_word_embeddings", True):
-        head = draft.tensor("lm_head.weight", (vocabulary, side.hidden))
-    elif draft.has("lm_head.weight"):
-        decoder.check_tied(draft, checkpoint, table.name, (vocabulary, side.hidden))
-    draft.node("logits", Linear(head), (x,), (vocabulary,))
-    return draft.finish(
-        architecture,
-        {"logits": "logits"},
-        context=context,
-        vocabulary=vocabulary,
-        bos=setting.tokens(checkpoint, "decoder_start_token_id", vocabulary)[:1],
-        eos=setting.tokens(checkpoint, "eos_token_id", vocabulary),
-        encoder=(first, encoder),
-    )
+    return translator.finish(checkpoint, sides, context, x, tied_scale=1.0)
 
 
 def _side(checkpoint: Checkpoint, name: str) -> _Side:
@@ -171,94 +148,51 @@ def _norm(draft: Draft, name: str, module: str, x: str) -> str:
     return draft.node(name, Norm(weight, bias, NORM_EPS, center=True), (x,), (size,))
 
 
-def _projections(
-    draft: Draft, side: _Side, here: str, module: str, sources: tuple[str, str, str]
-) -> tuple[str, str, str]:
-    q, k, v = (
-        decoder.linear(
-            draft, f"{here}.{name}", f"{module}.{name}_proj", source, side.hidden, bias=True
-        )
-        for name, source in zip("qkv", sources, strict=True)
-    )
-    return q, k, v
-
-
-def _output(draft: Draft, side: _Side, here: str, module: str, mixed: str, x: str) -> str:
-    out = decoder.linear(
-        draft, f"{here}.output", f"{module}.out_proj", mixed, side.hidden, bias=True
-    )
-    return draft.node(f"{here}.residual", Add(), (x, out), (side.hidden,))
-
-
 def _self_attention(draft: Draft, side: _Side, layer: int, x: str, position: str) -> str:
     """``x + out_proj(attention(norm(x)))``."""
     here, module = f"{side.name}.{layer}.attention", f"model.{side.name}.layers.{layer}"
     h = _norm(draft, f"{here}.norm", f"{module}.self_attn_layer_norm", x)
-    module = f"{module}.self_attn"
-    q, k, v = _projections(draft, side, here, module, (h, h, h))
     scale, causal = side.head_dim**-0.5, side.name == "decoder"
     op = Attention(side.heads, side.heads, side.head_dim, scale, causal=causal)
-    mixed = draft.node(f"{here}.mixed", op, (q, k, v, position), (side.hidden,))
-    return _output(draft, side, here, module, mixed, x)
+    return translator.attend(draft, here, f"{module}.self_attn", NAMES, op, (x, h, position))
 
 
 def _cross_attention(draft: Draft, side: _Side, layer: int, x: str) -> str:
     """``x + out_proj(attention(norm(x), memory))``."""
     here, module = f"decoder.{layer}.cross", f"model.decoder.layers.{layer}"
     h = _norm(draft, f"{here}.norm", f"{module}.cross_attention_layer_norm", x)
-    module = f"{module}.cross_attention"
-    q, k, v = _projections(draft, side, here, module, (h, "memory", "memory"))
     op = CrossAttention(side.heads, side.head_dim, side.head_dim**-0.5)
-    mixed = draft.node(f"{here}.mixed", op, (q, k, v), (side.hidden,))
-    return _output(draft, side, here, module, mixed, x)
+    module = f"{module}.cross_attention"
+    return translator.attend(draft, here, module, NAMES, op, (x, h, "memory"))
 
 
 def _feed_forward(draft: Draft, side: _Side, layer: int, x: str) -> str:
     """``x + fc2(act(fc1(norm(x))))``, or the weighted sum of two experts' outputs."""
     here, module = f"{side.name}.{layer}.mlp", f"model.{side.name}.layers.{layer}"
     h = _norm(draft, f"{here}.norm", f"{module}.ff_layer_norm", x)
+    module = f"{module}.ffn"
     if side.step > 0 and (layer + 1) % side.step == 0:
-        for place, term in enumerate(_routed(draft, side, here, f"{module}.ffn", h)):
+        for place, term in enumerate(_routed(draft, side, here, module, h)):
             x = draft.node(f"{here}.residual.{place}", Add(), (x, term), (side.hidden,))
         return x
-    inner = decoder.linear(draft, f"{here}.up", f"{module}.ffn.fc1", h, side.inner, bias=True)
-    inner = draft.node(f"{here}.activation", side.activation, (inner,), (side.inner,))
-    out = decoder.linear(draft, f"{here}.down", f"{module}.ffn.fc2", inner, side.hidden, bias=True)
+    out = translator.dense(draft, here, module, NAMES, side.activation, side.inner, h)
     return draft.node(f"{here}.residual", Add(), (x, out), (side.hidden,))
 
 
 def _routed(draft: Draft, side: _Side, here: str, module: str, h: str) -> list[str]:
     """Outputs of the two experts, each times its gate."""
-    experts = side.experts
-    logits = decoder.linear(
-        draft, f"{here}.router", f"{module}.router.classifier", h, experts, bias=side.router_bias
-    )
+    experts, name = side.experts, f"{module}.router.classifier"
+    logits = decoder.linear(draft, f"{here}.router", name, h, experts, bias=side.router_bias)
     choice = draft.node(f"{here}.choice", Route(CHOSEN), (logits,), (CHOSEN,))
     op = Gate("softmax", normalize=True, scale=side.share)
     gates = draft.node(f"{here}.gates", op, (logits, choice), (CHOSEN,))
-
-    def each(
-        name: str, rows: int, columns: int
-    ) -> tuple[tuple[TensorRef, ...], tuple[TensorRef, ...]]:
-        names = [f"{module}.experts.expert_{e}.{name}" for e in range(experts)]
-        return (
-            tuple(draft.tensor(f"{item}.weight", (rows, columns)) for item in names),
-            tuple(draft.tensor(f"{item}.bias", (rows,)) for item in names),
-        )
-
-    up, down = each("fc1", side.inner, side.hidden), each("fc2", side.hidden, side.inner)
+    found = translator.stored(draft, module, NAMES, experts, side.hidden, side.inner)
     outputs = []
     for slot in range(CHOSEN):
-        prefix, stays = f"{here}.slots.{slot}", 1 - slot
-        if side.by_mask:
-            first, second = (Linear(part[0][stays], part[1][stays]) for part in (up, down))
-            x = draft.node(f"{prefix}.up", first, (h,), (side.inner,))
-            x = draft.node(f"{prefix}.activation", side.activation, (x,), (side.inner,))
-            x = draft.node(f"{prefix}.down", second, (x,), (side.hidden,))
-        else:
-            chosen = ExpertLinear(*up, slot)
-            x = draft.node(f"{prefix}.up", chosen, (h, choice), (side.inner,))
-            x = draft.node(f"{prefix}.activation", side.activation, (x,), (side.inner,))
-            x = draft.node(f"{prefix}.down", ExpertLinear(*down, slot), (x, choice), (side.hidden,))
+        prefix, always = f"{here}.slots.{slot}", 1 - slot if side.by_mask else None
+        act = side.activation
+        x = translator.expert(
+            draft, prefix, found, act, side.inner, slot, (h, choice), always=always
+        )
         outputs.append(draft.node(f"{prefix}.weighed", Weigh(slot), (x, gates), (side.hidden,)))
     return outputs
