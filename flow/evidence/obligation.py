@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import z3
+
 from flow import checks, config, files
 from flow.evidence import (
     adders,
@@ -14,6 +16,7 @@ from flow.evidence import (
     design,
     floating,
     instruction,
+    invariant,
     memories,
     memory_class,
     origin,
@@ -165,6 +168,13 @@ def _memories_netlist(case: Case, folder: Path) -> Outcome:
     return Outcome(tuple(findings), numbers, {"Yosys": yosys.version()})
 
 
+def _invariants(case: Case, folder: Path) -> Outcome:
+    hierarchical, _ = elaborated(case, folder)
+    findings, numbers = invariant.findings(hierarchical)
+    tools = {"Yosys": yosys.version(), "Z3": z3.get_version_string()}
+    return Outcome(tuple(findings), numbers, tools)
+
+
 def _ranges(case: Case, folder: Path) -> Outcome:
     hierarchical, _ = elaborated(case, folder)
     findings, numbers = ranges.check(case.graph, hierarchical)
@@ -266,6 +276,13 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         "memories.rtl", "ROMs have no write port, and no host port writes a memory",
         "write ports of all memories; signals followed from the ports through gates and registers",
         "architecture", ("architecture",), False, _memories_rtl,
+    ),
+    Obligation(
+        "invariants.rtl", "roundings saturate as specified, streams hold what they offer, buffers "
+        "lose nothing, and never more groups of products are under way than there is room for",
+        "a solver (Z3) over bit vectors, for all values and from any state; the groups from reset, "
+        "for so many cycles as the numbers say", "architecture", ("architecture",), False,
+        _invariants,
     ),
     Obligation(
         "equal.rtl", "the simulated RTL gives the golden model's outputs, bit for bit",
