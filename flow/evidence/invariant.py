@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import z3
 
-from flow.evidence.design import Bit, Design, EvidenceError, Module
+from flow.evidence.design import Bit, Cell, Design, EvidenceError, Module
 from flow.evidence.term import Term, Terms, proved
 
 LARGEST_SHIFT = 47
@@ -104,7 +104,7 @@ def _rounds(module: Module) -> Iterator[str]:
 
 
 def _holds(module: Module) -> Iterator[str]:
-    """What is offered stays until it is taken, from any state."""
+    """What is offered stays until it is taken, from any state; a pipeline stands still then."""
     terms = Terms(module)
     valid, payload = module.ports["o__valid"], module.ports[_payload(module)]
     waits = [terms.word(valid) == 1, terms.net("o__ready") == 0, *_running(terms)]
@@ -112,6 +112,30 @@ def _holds(module: Module) -> Iterator[str]:
     problem = proved(kept, waits)
     if problem:
         yield f"an offered payload does not stay, {problem}"
+    if set(module.nets) >= _ROUNDING:
+        registers = [cell for cell in module.cells.values() if cell.type == "$dff"]
+        still = z3.And(
+            *(terms.word(cell.pins["D"]) == terms.word(cell.pins["Q"]) for cell in registers)
+        )
+        problem = proved(still, waits)
+        if problem:
+            yield f"a pipeline moves while its output waits, {problem}"
+        for cell in registers:
+            yield from _moves(module, cell, valid[0])
+
+
+def _moves(module: Module, cell: Cell, valid: Bit) -> Iterator[str]:
+    """Check that a register of a pipeline takes a new value whenever the pipeline may move.
+
+    Its next value is then the same whatever its own value is.
+    """
+    own = {bit: z3.BitVec(f"own{bit}", 1) for bit in cell.pins["Q"] if bit != valid}
+    one, other = Terms(module), Terms(module, own)
+    same = one.word(cell.pins["D"]) == other.word(cell.pins["D"])
+    free = z3.Or(one.net("o__ready") == 1, one.bit(valid) == 0)
+    problem = proved(same, [free, *_running(one)])
+    if problem:
+        yield f"a pipeline stands still without cause, {problem}"
 
 
 def _keeps(module: Module) -> Iterator[str]:
