@@ -15,6 +15,7 @@ include: "flow/rules/rtl.smk"
 include: "flow/rules/verify.smk"
 include: "flow/rules/fpga.smk"
 include: "flow/rules/asic.smk"
+include: "flow/rules/librelane.smk"
 include: "flow/rules/report.smk"
 include: "flow/rules/evidence.smk"
 include: "flow/rules/targets.smk"
@@ -23,6 +24,7 @@ include: "flow/rules/targets.smk"
 rule all:
     default_target: True
     input:
-        over_runs("results/{model}/{target}/report.html"),
+        over_runs("results/{model}/{target}/report.html", "fpga", "asic"),
         over_runs("results/{model}/{target}/signoff.json", "fpga"),
         over_runs("results/{model}/{target}/checks.json", "asic"),
+        over_runs("results/{model}/{target}/librelane.json", "librelane"),

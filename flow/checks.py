@@ -42,6 +42,8 @@ def judge(metrics: Mapping[str, Any]) -> tuple[Check, ...]:
             _routed(values),
             _layout(metrics["layout"]["lvs"]),
             _rules(metrics["layout"]["drc"]),
+            _timing(values),
+            _hold(values),
             equal(metrics["verification"]["rtl"], "RTL equals golden"),
             equal(metrics["verification"]["netlist"], "routed netlist equals golden"),
             quality(values, metrics["conditions"]["loss_increase_bound"]),
@@ -65,6 +67,13 @@ def _timing(values: Mapping[str, float]) -> Check:
         f"slack {slack:+.2f} ns"
     )
     return Check("timing", slack >= 0, detail)
+
+
+def _hold(values: Mapping[str, float]) -> Check:
+    slack = values.get("timing__hold__ws")
+    if slack is None:
+        return Check("hold", ok=False, detail="no timing was measured")
+    return Check("hold", slack >= 0, f"slack {slack:+.3f} ns between registers")
 
 
 def _routed(values: Mapping[str, float]) -> Check:

@@ -102,6 +102,7 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
     program = build(
         design.engine, design.verilog, folder, log, kind=manifest["kind"],
         adapters="adapters" in manifest, activity=watched,
+        trace=design.cells is not None,  # `flow.silicon.toggles` runs the same program
         cells=design.cells or CELLS,
     )  # fmt: skip
     top_k = manifest.get("plan", {}).get("top_k", 0)
@@ -208,12 +209,20 @@ def _frames(
 ) -> NDArray[np.int64]:
     """Extremes and random elements, and as many frames of the evaluation data."""
     made = edge_frames(graph, least - least // 2, FRAME_SEED)
+    real = evaluation_frames(model, checkpoint, graph, least // 2)
+    return np.concatenate([made, real.reshape(-1, *made.shape[1:])])
+
+
+def evaluation_frames(
+    model: ModelConfig, checkpoint: Path, graph: IntegerGraph, count: int
+) -> NDArray[np.int64]:
+    """Frames of the evaluation data, the first ones again if there are fewer than `count`."""
     opened = open_checkpoint(checkpoint)
     network = import_model(opened)
     weights = reference.load_weights(network, opened)
     examples = data.load(model.data, network, weights, opened, None).evaluation.inputs
-    real = np.resize(np.asarray(examples, np.float64), (least // 2, *examples.shape[1:]))
-    return np.concatenate([made, frame_integers(graph, real).reshape(-1, *made.shape[1:])])
+    real = np.resize(np.asarray(examples, np.float64), (count, *examples.shape[1:]))
+    return frame_integers(graph, real)
 
 
 def _numbers(result: Result, parts: Sequence[str]) -> dict[str, Any]:

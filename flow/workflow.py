@@ -17,8 +17,18 @@ from typing import IO, Any
 
 from flow import checkpoint, config, digest
 from flow.evidence import artefact, ledger, obligation
+from flow.silicon import harden, librelane
 from flow.silicon import target as asic
-from flow.tools import ecppack, icarus, klayout, nextpnr_ecp5, verilator, yosys
+from flow.tools import (
+    ecppack,
+    icarus,
+    klayout,
+    nextpnr_ecp5,
+    ngspice,
+    opensta,
+    verilator,
+    yosys,
+)
 from rtl_gen.errors import FlowError, ToolNotFoundError
 
 LOCK = Path(".snakemake") / "intaglio.lock"
@@ -60,6 +70,27 @@ _SOURCES = {
         "flow/silicon/floorplan.py", "flow/silicon/layout.py", "flow/silicon/netlist.py",
     ),
     "lvs": ("flow/engines/klayout.txt", "flow/engines/klayout_lvs.py"),
+    "timing": (
+        "pdks", "flow/silicon/cell.py", "flow/silicon/netlist.py", "flow/silicon/timing.py",
+        "flow/tools/opensta.py",
+    ),
+    "toggles": (
+        "flow/compare.py", "flow/silicon/netlist.py", "flow/silicon/toggles.py",
+        "flow/simulate.py", "flow/testbench", "flow/text.py",
+    ),
+    "power": (
+        "pdks", "flow/silicon/cell.py", "flow/silicon/netlist.py", "flow/silicon/power.py",
+        "flow/silicon/table.py", "flow/silicon/timing.py",
+    ),
+    "librelane": (
+        "flow/engines/librelane.txt", "flow/engines/librelane_check.py",
+        "flow/engines/yosys_wheel.py", "flow/silicon/harden.py", "flow/silicon/librelane.py",
+        "flow/silicon/macro.py", "flow/tools/librelane.py",
+    ),
+    "characterize": (
+        "flow/silicon/cell.py", "flow/silicon/characterize.py", "flow/silicon/liberty.py",
+        "flow/silicon/spice.py", "flow/tools/ngspice.py",
+    ),
 }  # fmt: skip
 
 _VIEWED = {
@@ -77,6 +108,8 @@ _TOOLS: Mapping[str, Callable[[], str]] = {
     "verilator": verilator.version,
     "icarus": icarus.version,
     "klayout": klayout.program_version,
+    "ngspice": ngspice.version,
+    "opensta": opensta.version,
 }
 
 
@@ -111,7 +144,7 @@ class Workflow:
         return config.load_target(config.target_file(name))
 
     def kind(self, target: str) -> str:
-        """Kind of a target, ``fpga`` or ``asic``."""
+        """Kind of a target: ``fpga``, ``asic`` or ``librelane``."""
         return asic.kind(config.target_file(target))
 
     def targets_of(self, kind: str) -> tuple[str, ...]:
@@ -149,6 +182,13 @@ class Workflow:
         values = asdict(known or self.target(target))
         return digest.text({key: str(values[key]) for key in keys})
 
+    def librelane_settings(self, target: str) -> str:
+        """Digest of a target's configuration, its macros' files too, and of where its PDK is."""
+        known = librelane.load(config.target_file(target))
+        paths = [path for item in known.macros for path in (item.gds, item.lef, item.lib)]
+        contents = [_content(str(path)) for path in paths]
+        return digest.text([str(known), str(harden.pdk_root(known.pdk)), *contents])
+
     def target_names(self, model: str) -> str:
         """FPGA targets of a model, separated by spaces: what its plan has to fit."""
         return " ".join(self._fpga_targets(model))
@@ -156,9 +196,12 @@ class Workflow:
     def _fpga_targets(self, model: str) -> tuple[str, ...]:
         return tuple(name for name in self.runs.targets(model) if self.kind(name) == "fpga")
 
-    def verdict(self, target: str) -> str:
-        """File of the last verdict on a chip: layouts have no ledger of evidence yet."""
-        return "signoff.json" if self.kind(target) == "fpga" else "checks.json"
+    def products(self, target: str) -> tuple[str, ...]:
+        """Files that end the work on a chip: layouts have no ledger of evidence yet."""
+        kind = self.kind(target)
+        if kind == "librelane":
+            return ("librelane.json",)
+        return ("report.html", "signoff.json" if kind == "fpga" else "checks.json")
 
     def devices(self, model: str) -> str:
         """Digest of what the planner wants to know of a model's targets."""

@@ -17,6 +17,8 @@ from flow.tools import (
     icarus,
     klayout,
     nextpnr_ecp5,
+    ngspice,
+    opensta,
     verilator,
     yosys,
 )
@@ -27,8 +29,8 @@ examples:
   intaglio doctor             a table; exit 0 if the default flow can run, else 1
   intaglio doctor --json      the same for programs
 
-YOSYS, NEXTPNR_ECP5, ECPPACK, VERILATOR, IVERILOG, KLAYOUT and CXX name other programs than those
-found.
+YOSYS, NEXTPNR_ECP5, ECPPACK, VERILATOR, IVERILOG, KLAYOUT, OPENSTA, NGSPICE and
+CXX name other programs than the found ones.
 """
 
 
@@ -130,6 +132,10 @@ def find() -> list[Finding]:
         ),
         Finding("KLayout", _tool(klayout.program_version), "design rules of layouts",
                 "apt-get install klayout", needed=False),
+        Finding("OpenSTA", _tool(opensta.version), "timing of layouts",
+                "apt-get install opensta", needed=False),
+        Finding("ngspice", _tool(ngspice.version), "characterizing the standard cells again",
+                "apt-get install ngspice", needed=False),
         Finding("openFPGALoader", _program("openFPGALoader"), "loading a bitstream onto a board",
                 "apt-get install openfpgaloader", needed=False),
     ]  # fmt: skip

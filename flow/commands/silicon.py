@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from flow import config, files
+from flow import checkpoint, config, files
 from flow.commands.stages import add_files, add_stage
-from flow.silicon import layout, library, measure, target
+from flow.silicon import (
+    characterize,
+    harden,
+    layout,
+    library,
+    librelane,
+    measure,
+    power,
+    target,
+    timing,
+    toggles,
+)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,6 +49,46 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " --result results/cartpole_mlp/sky130/lvs.json",
     )  # fmt: skip
     add_files(stage, "--gds", "--placed", "--views", "--result")
+
+    stage = add_stage(
+        subparsers, "timing", _timing, "static timing of a layout at all corners",
+        "timing configs/targets/sky130.yaml --views results/pdk/c4m_sky130"
+        " --folder results/cartpole_mlp/sky130 --result results/cartpole_mlp/sky130/timing.json",
+    )  # fmt: skip
+    add_files(stage, "config", "--views", "--folder", "--result")
+
+    stage = add_stage(
+        subparsers, "toggles", _toggles, "simulate a layout's gates and count edges of its nets",
+        "toggles configs/models/cartpole_mlp.yaml"
+        " --graph results/cartpole_mlp/quantize/graph.safetensors"
+        " --manifest results/cartpole_mlp/rtl/manifest.json"
+        " --cells results/pdk/c4m_sky130/cells.v --folder results/cartpole_mlp/sky130",
+    )  # fmt: skip
+    add_files(stage, "config", "--graph", "--manifest", "--cells", "--folder")
+    stage.add_argument("--checkpoint", help="instead of the configured one")
+
+    stage = add_stage(
+        subparsers, "power", _power, "power of a layout at all corners",
+        "power configs/targets/sky130.yaml --views results/pdk/c4m_sky130"
+        " --folder results/cartpole_mlp/sky130 --result results/cartpole_mlp/sky130/power.json",
+    )  # fmt: skip
+    add_files(stage, "config", "--views", "--folder", "--result")
+
+    stage = add_stage(
+        subparsers, "harden", _harden, "Verilog to a LibreLane design, run as far as tools allow",
+        "harden configs/targets/ihp_sg13g2.yaml --chip results/cartpole_mlp/rtl/chip.v"
+        " --folder results/cartpole_mlp/ihp_sg13g2"
+        " --result results/cartpole_mlp/ihp_sg13g2/librelane.json",
+    )  # fmt: skip
+    add_files(stage, "config", "--chip", "--folder", "--result")
+
+    stage = add_stage(
+        subparsers, "characterize", _characterize, "Liberty of the standard cells at one corner",
+        "characterize --views results/pdk/c4m_sky130 --corner tt --liberty tt.lib",
+    )  # fmt: skip
+    add_files(stage, "--views", "--liberty")
+    corners = [item.name for item in characterize.CORNERS]
+    stage.add_argument("--corner", required=True, choices=corners)
 
     stage = add_stage(
         subparsers, "measure-layout", _measure, "collect the metrics of a layout",
@@ -72,8 +123,41 @@ def _lvs(args: argparse.Namespace) -> int:
     return 0
 
 
+def _timing(args: argparse.Namespace) -> int:
+    log = args.log or args.result.with_suffix(".log")
+    timing.analyze(target.load(args.config), args.views, args.folder, args.result, log)
+    return 0
+
+
+def _toggles(args: argparse.Namespace) -> int:
+    model = config.load_model(args.config)
+    path = checkpoint.locate(args.checkpoint or model.checkpoint)
+    log = args.log or args.folder / "toggles.log"
+    toggles.count(model, path, args.graph, args.manifest, args.folder, args.cells, log)
+    return 0
+
+
+def _power(args: argparse.Namespace) -> int:
+    power.analyze(target.load(args.config), args.views, args.folder, args.result)
+    return 0
+
+
+def _harden(args: argparse.Namespace) -> int:
+    harden.harden(
+        librelane.load(args.config), str(args.config), args.chip, args.folder, args.result,
+        args.log or args.result.with_suffix(".log"),
+    )  # fmt: skip
+    return 0
+
+
+def _characterize(args: argparse.Namespace) -> int:
+    log = args.log or args.liberty.with_suffix(".log")
+    characterize.run(args.views, args.corner, args.liberty, log)
+    return 0
+
+
 def _measure(args: argparse.Namespace) -> int:
-    parts = ("cells", "place", "finish", "lvs", "drc")
+    parts = ("cells", "place", "finish", "lvs", "drc", "timing", "power")
     metrics = measure.collect(
         config.load_model(args.config),
         target.load(args.target),

@@ -1,7 +1,8 @@
 """Compare a layout with the netlist it must contain, gate by gate.
 
 Runs in the environment ``klayout``. Reads ``chip.gds``, ``layout.json`` (what place and route says
-it placed, see ``coriolis_place.py``) and ``library.json``; writes ``lvs.json``. Wires from local
+it placed, see ``coriolis_place.py``) and ``library.json``; writes ``lvs.json`` and, about the
+wires of each net, ``wires.json``. Wires from local
 interconnect to metal 5 are extracted from the layout; a cell is a black box that is known by its
 pins' labels. Nets of one name are not joined: every connection must be there in metal.
 
@@ -24,6 +25,16 @@ DRAWING, PIN, CUT = 20, 16, 44
 LABELS = (0, 5, 16)
 SUPPLIES = ("vdd", "vss")
 
+# Capacitance to what lies below, per area (fF/um2) and per length of edge (fF/um), sheet resistance
+# (ohm) and width of wires (um): the technology LEF of SkyWater's sky130_fd_sc_hd, and the routing
+# gauge of the cells. Coupling between neighbours counts as if to ground; contacts count nothing.
+WIRES = {
+    "li": (36.9866e-3, 40.697e-3, 12.8, 0.17),
+    "m1": (25.7784e-3, 40.567e-3, 0.125, 0.32),
+    "m2": (16.9423e-3, 37.759e-3, 0.125, 0.37),
+    "m3": (12.3729e-3, 40.989e-3, 0.047, 0.38),
+    "m4": (8.41537e-3, 36.676e-3, 0.047, 0.38),
+}
 MOST_LISTED = 20
 
 
@@ -111,6 +122,30 @@ def hint(comparer: kdb.NetlistComparer, layout: kdb.Circuit, schematic: kdb.Circ
             comparer.same_nets(layout, schematic, names[net.name], net)
 
 
+def wires(found: kdb.LayoutVsSchematic, top: str) -> dict[str, list[float]]:
+    """Capacitance (fF) and resistance (ohm) of the wires of each net of `top`, cells' own left out.
+
+    Nets go by their names in the netlist.
+    """
+    result = {}
+    unit = found.internal_layout().dbu
+    for pair in found.xref().each_circuit_pair():
+        if (pair.second() or pair.first()).name != top:
+            continue
+        for item in found.xref().each_net_pair(pair):
+            drawn, named = item.first(), item.second()
+            if drawn is None or named is None or named.name in SUPPLIES:
+                continue
+            capacitance = resistance = 0.0
+            for layer, (area, edge, sheet, width) in WIRES.items():
+                shapes = found.shapes_of_net(drawn, found.layer_by_name(layer), False)
+                size, around = shapes.area() * unit**2, shapes.perimeter() * unit
+                capacitance += area * size + edge * around
+                resistance += sheet * size / width**2
+            result[named.name] = [round(capacitance, 4), round(resistance, 3)]
+    return dict(sorted(result.items()))
+
+
 def listed(found: kdb.LayoutVsSchematic, top: str) -> list[str]:
     """Nets and instances of `top`, and other circuits, that have no exact partner."""
     bad: list[str] = []
@@ -168,6 +203,7 @@ def main() -> None:
         "mismatches": len(bad),
         "listed": bad[:MOST_LISTED],
     }  # fmt: skip
+    Path("wires.json").write_text(f"{json.dumps(wires(found, top.name), indent=0)}\n")
     Path("lvs.json").write_text(f"{json.dumps(result, indent=1)}\n")
     print(f"LVS {'match' if result['match'] else 'MISMATCH'}: {result['instances'][0]} instances, "
           f"{result['nets'][0]} nets, {time.monotonic() - start:.1f} s")  # fmt: skip

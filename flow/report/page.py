@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import jinja2
 
 from flow import activity, ecp5
 from flow.metrics import METRICS
-from flow.report import svg
+from flow.report import layout, svg
 
 TEMPLATES = Path(__file__).parent
 
@@ -22,13 +21,6 @@ _HEADLINES = (
     ("timing__fmax", "{:.1f}", "MHz", "highest clock"),
     ("fpga__lut__count", "{:,.0f}", "LUT4", "{lut:.1f} % of the device"),
     ("quality__loss__delta", "{:+.4f}", "nats", "loss added by the integers"),
-)
-_LAYOUT_HEADLINES = (
-    ("design__core__area", "{:,.0f}", "µm²", "core area"),
-    ("design__instance__count", "{:,.0f}", "cells", "in the layout, without fillers"),
-    ("step__rate__clock", "{:,.0f}", "per second", "at the clock asked for"),
-    ("step__cycles__average", "{:,.0f}", "cycles", "average step"),
-    ("route__wirelength", "{:,.0f}", "µm", "wires"),
 )
 _STEPS = 40
 _UNITS = 24
@@ -43,19 +35,14 @@ def render(metrics: Mapping[str, Any], picture: bytes = b"") -> str:
         PNG of the layout, of a chip that has one.
     """
     if "layout" in metrics:
-        return _layout(metrics, picture)
+        return _template("layout.html.j2").render(
+            **_shared(metrics, layout.HEADLINES), **layout.context(metrics, picture)
+        )
     values = {name: item["value"] for name, item in metrics["metrics"].items()}
     seeds = [(f"seed {item['seed']}", item["fmax_mhz"]) for item in metrics["seeds"]]
     cycles = list(enumerate(metrics["cycles_by_position"], 1))
     return _template("page.html.j2").render(
-        chip=metrics,
-        noun="token" if metrics["kind"] == "token" else "frame",
-        passed=all(check["ok"] for check in metrics["checks"]),
-        headlines=_headlines(values, _HEADLINES),
-        rows=[
-            (METRICS[name], _number(item["value"]), name)
-            for name, item in metrics["metrics"].items()
-        ],
+        **_shared(metrics, _HEADLINES),
         units=_units(metrics),
         labels=ecp5.LABELS,
         utilization=[
@@ -72,32 +59,28 @@ def render(metrics: Mapping[str, Any], picture: bytes = b"") -> str:
         cycles=svg.line(cycles, "position", "cycles") if len(cycles) > 1 else "",
         seeds=svg.dots(seeds, values["clock__frequency"], "MHz") if len(seeds) > 1 else "",
         path=_path(metrics["critical_path"]),
-        memories=_memories(metrics["memories"]),
         planning=metrics.get("planning"),
         front=svg.front(metrics["planning"]) if metrics.get("planning") else "",
         predicted=_predicted(metrics),
     )
 
 
-def _layout(metrics: Mapping[str, Any], picture: bytes) -> str:
-    layout = metrics["layout"]
-    units = list(layout["units"].items())
-    return _template("layout.html.j2").render(
-        chip=metrics,
-        noun="token" if metrics["kind"] == "token" else "frame",
-        passed=all(check["ok"] for check in metrics["checks"]),
-        headlines=_headlines(
-            {name: item["value"] for name, item in metrics["metrics"].items()}, _LAYOUT_HEADLINES
-        ),
-        rows=[
+def _shared(
+    metrics: Mapping[str, Any], headlines: tuple[tuple[str, str, str, str], ...]
+) -> dict[str, Any]:
+    """Variables that every page has."""
+    values = {name: item["value"] for name, item in metrics["metrics"].items()}
+    return {
+        "chip": metrics,
+        "noun": "token" if metrics["kind"] == "token" else "frame",
+        "passed": all(check["ok"] for check in metrics["checks"]),
+        "headlines": _headlines(values, headlines),
+        "rows": [
             (METRICS[name], _number(item["value"]), name)
             for name, item in metrics["metrics"].items()
         ],
-        units=units,
-        total=sum(item["area_um2"] for _, item in units),
-        memories=_memories(metrics["memories"]),
-        picture=base64.b64encode(picture).decode(),
-    )
+        "memories": _memories(metrics["memories"]),
+    }
 
 
 def table(chips: list[dict[str, Any]], columns: list[tuple[str, str]]) -> str:

@@ -85,6 +85,7 @@ rule compare_layout:
         library=rules.make_cells.output.library,
     output:
         result=update("results/{model}/{target}/lvs.json"),
+        wires=update("results/{model}/{target}/wires.json"),
     log:
         "logs/{model}/{target}/lvs.log",
     wildcard_constraints:
@@ -98,6 +99,112 @@ rule compare_layout:
     shell:
         "python -m flow lvs --gds {input.gds} --placed {input.placed}"
         " --views results/pdk/c4m_sky130 --result {output.result} --log {log}"
+
+
+rule analyze_timing:
+    input:
+        config=ancient("configs/targets/{target}.yaml"),
+        routed=rules.lay_out.output.routed,
+        verilog=rules.lay_out.output.verilog,
+        wires=rules.compare_layout.output.wires,
+        library=rules.make_cells.output.library,
+    output:
+        result=update("results/{model}/{target}/timing.json"),
+    log:
+        "logs/{model}/{target}/timing.log",
+    wildcard_constraints:
+        target=targets_of("asic"),
+    conda:
+        "../envs/intaglio.yaml"
+    params:
+        settings=of_target("target_settings", "process", "clock_mhz", "corners"),
+        sources=intaglio.sources("timing"),
+        tools=intaglio.versions("opensta"),
+    message:
+        "{wildcards.model} on {wildcards.target}: analyzing timing"
+    shell:
+        "python -m flow timing {input.config} --views results/pdk/c4m_sky130"
+        " --folder results/{wildcards.model}/{wildcards.target} --result {output.result}"
+        " --log {log}"
+
+
+rule count_toggles:
+    input:
+        config=ancient("configs/models/{model}.yaml"),
+        graph=rules.quantize_model.output.graph,
+        manifest=rules.generate_rtl.output.manifest,
+        routed=rules.lay_out.output.routed,
+        netlist=rules.lay_out.output.verilog,
+        cells=rules.make_cells.output.models,
+    output:
+        toggles=update("results/{model}/{target}/toggles.json"),
+    log:
+        "logs/{model}/{target}/toggles.log",
+    wildcard_constraints:
+        target=targets_of("asic"),
+    conda:
+        "../envs/intaglio.yaml"
+    resources:
+        checkpoint=of_model("checkpoint"),
+    params:
+        settings=of_model("settings", "tokenizer", "data", "verify"),
+        data=of_model("data"),
+        sources=intaglio.sources("toggles"),
+        tools=intaglio.versions("verilator"),
+    message:
+        "{wildcards.model} on {wildcards.target}: counting edges of all nets"
+    shell:
+        "python -m flow toggles {input.config} --checkpoint {resources.checkpoint:q}"
+        " --graph {input.graph} --manifest {input.manifest} --cells {input.cells}"
+        " --folder results/{wildcards.model}/{wildcards.target} --log {log}"
+
+
+rule analyze_power:
+    input:
+        config=ancient("configs/targets/{target}.yaml"),
+        routed=rules.lay_out.output.routed,
+        wires=rules.compare_layout.output.wires,
+        toggles=rules.count_toggles.output.toggles,
+        library=rules.make_cells.output.library,
+    output:
+        result=update("results/{model}/{target}/power.json"),
+    log:
+        "logs/{model}/{target}/power.log",
+    wildcard_constraints:
+        target=targets_of("asic"),
+    conda:
+        "../envs/intaglio.yaml"
+    params:
+        settings=of_target("target_settings", "process", "clock_mhz", "corners"),
+        sources=intaglio.sources("power"),
+    message:
+        "{wildcards.model} on {wildcards.target}: computing power"
+    shell:
+        "python -m flow power {input.config} --views results/pdk/c4m_sky130"
+        " --folder results/{wildcards.model}/{wildcards.target} --result {output.result}"
+        " --log {log}"
+
+
+# The libraries ship in pdks/; `snakemake characterize` makes them again and compares nothing.
+rule characterize_cells:
+    input:
+        library=rules.make_cells.output.library,
+    output:
+        liberty=update("results/pdk/c4m_sky130/{corner}.lib"),
+    log:
+        "logs/pdk/c4m_sky130/{corner}.log",
+    wildcard_constraints:
+        corner="tt|ss|ff",
+    conda:
+        "../envs/intaglio.yaml"
+    params:
+        sources=intaglio.sources("characterize"),
+        tools=intaglio.versions("ngspice"),
+    message:
+        "c4m_sky130: characterizing the standard cells at {wildcards.corner}"
+    shell:
+        "python -m flow characterize --views results/pdk/c4m_sky130 --corner {wildcards.corner}"
+        " --liberty {output.liberty} --log {log}"
 
 
 rule verify_layout:
@@ -143,6 +250,8 @@ rule collect_layout_metrics:
         finish=rules.lay_out.output.summary,
         lvs=rules.compare_layout.output.result,
         drc=rules.lay_out.output.drc,
+        timing=rules.analyze_timing.output.result,
+        power=rules.analyze_power.output.result,
     output:
         metrics=update("results/{model}/{target}/metrics.json"),
     log:
@@ -153,7 +262,7 @@ rule collect_layout_metrics:
         "../envs/intaglio.yaml"
     params:
         model=of_model("settings", "title", "quantize", "verify"),
-        target=of_target("target_settings", "title", "process", "clock_mhz"),
+        target=of_target("target_settings", "title", "process", "clock_mhz", "corners"),
         sources=intaglio.sources("report"),
     message:
         "{wildcards.model} on {wildcards.target}: collecting metrics"

@@ -33,9 +33,9 @@ def targets_of(kind):
     return "|".join(said_plainly(WORKFLOW.targets_of, kind)) or "(?!)"
 
 
-def over_runs(pattern, kind=None):
-    """Files named by `pattern`, one for each run of the configuration (on targets of this kind)."""
-    runs = [run for run in WORKFLOW.runs.runs if kind in (None, WORKFLOW.kind(run[1]))]
+def over_runs(pattern, *kinds):
+    """Files named by `pattern`, one for each run of the configuration (on targets of these kinds)."""
+    runs = [run for run in WORKFLOW.runs.runs if not kinds or WORKFLOW.kind(run[1]) in kinds]
     models, targets = [model for model, _ in runs], [target for _, target in runs]
     return sorted(set(expand(pattern, zip, model=models, target=targets)))
 

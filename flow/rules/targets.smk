@@ -11,7 +11,7 @@ rule rtl:
 rule verify:
     input:
         over_runs("results/{model}/verify/metrics.json"),
-        over_runs("results/{model}/{target}/verify.json"),
+        over_runs("results/{model}/{target}/verify.json", "fpga", "asic"),
 
 
 rule fpga:
@@ -24,9 +24,14 @@ rule asic:
         over_runs("results/{model}/{target}/chip.gds", "asic"),
 
 
+rule characterize:
+    input:
+        expand(rules.characterize_cells.output.liberty, corner=("tt", "ss", "ff")),
+
+
 rule report:
     input:
-        over_runs("results/{model}/{target}/report.html"),
+        over_runs("results/{model}/{target}/report.html", "fpga", "asic"),
 
 
 for model in WORKFLOW.models:
@@ -38,5 +43,5 @@ for model in WORKFLOW.models:
             [
                 f"results/{model}/{target}/{file}"
                 for target in WORKFLOW.runs.targets(model)
-                for file in ("report.html", said_plainly(WORKFLOW.verdict, target))
+                for file in said_plainly(WORKFLOW.products, target)
             ],

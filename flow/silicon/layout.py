@@ -187,6 +187,7 @@ def _finish(
         trial / "finish.json",
         {
             "core_um": placed["size"],
+            "die_um": shapes["extent"],
             "units": {
                 unit: {**item, "colour": plan["colours"][unit]} for unit, item in areas.items()
             },
@@ -216,10 +217,14 @@ def _drawing(
 
 
 def compare(gds: Path, placed: Path, views: Path, result: Path, log: Path) -> None:
-    """Compare the layout with its netlist and write ``lvs.json``; a mismatch is judged later."""
+    """Compare the layout with its netlist and write ``lvs.json`` and ``wires.json``.
+
+    A mismatch is judged later.
+    """
     folder = result.parent / "lvs"
     job = klayout.compare(gds, placed, views)
     base.run(job, folder, log)
     found = klayout.matches((folder / "lvs.json").read_text())
+    files.copy(folder / "wires.json", result.parent / "wires.json")
     files.write_json(result, {**found, "klayout": job.version})
     print(f"  layout and netlist {'match' if found['match'] else 'DIFFER'}", file=sys.stderr)

@@ -21,6 +21,7 @@ class AsicTarget:
     process: str
     clock_mhz: float
     utilization: tuple[float, ...]
+    corners: tuple[str, ...]
 
 
 def kind(path: Path) -> str:
@@ -50,6 +51,7 @@ def load(path: Path) -> AsicTarget:
     return AsicTarget(
         name=path.stem, title=filled["title"], kind=filled["kind"], process=filled["process"],
         clock_mhz=filled["clock_mhz"], utilization=tuple(filled["utilization"]),
+        corners=tuple(filled["corners"]),
     )  # fmt: skip
 
 

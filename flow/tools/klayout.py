@@ -67,7 +67,7 @@ def program_version() -> str:
 def compare(gds: Path, placed: Path, cells: Path) -> Job:
     """Compare the layout `gds` with what place and route says is in it."""
     inputs = {"chip.gds": gds, "layout.json": placed, "library.json": cells / "library.json"}
-    return _engine("klayout_lvs.py", {}, inputs, ("lvs.json",))
+    return _engine("klayout_lvs.py", {}, inputs, ("lvs.json", "wires.json"))
 
 
 def finish(gds: Path, plan: str) -> Job:

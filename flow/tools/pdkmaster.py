@@ -10,6 +10,7 @@ ENVIRONMENT = "pdkmaster"
 OUTPUTS = (
     "cells.gds", "cells.spi", "library.json", "library/c4msky130/__init__.py",
     "library/c4msky130/techno.py", "library/c4msky130/StdCellLib.py",
+    "models/tt.spice", "models/ss.spice", "models/ff.spice",
 )  # fmt: skip
 
 
@@ -20,7 +21,7 @@ def version() -> str:
 
 
 def sky130_library() -> Job:
-    """Make layout, circuits and the place-and-route library of the cells."""
+    """Make layout, circuits, transistor models and the place-and-route library of the cells."""
     program = environment.engine("sky130_library.py")
     return Job(
         NAME, [str(environment.python(ENVIRONMENT)), "-I", program.name], version(),

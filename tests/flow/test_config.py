@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flow import config
-from flow.silicon import target
+from flow.silicon import librelane, target
 from rtl_gen.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +106,8 @@ def test_every_model_in_the_repository_is_valid(path: Path) -> None:
 def test_every_target_in_the_repository_is_valid(path: Path) -> None:
     if target.kind(path) == "asic":
         assert target.load(path).utilization
+    elif target.kind(path) == "librelane":
+        assert librelane.load(path).pdk
     else:
         assert config.load_target(path).pins.is_file()
 
@@ -139,6 +141,6 @@ def test_every_key_has_a_description_and_a_default(item: dict) -> None:
 
 
 def test_schemas_are_schemas() -> None:
-    for kind in ("config", "model", "target", "asic"):
+    for kind in ("config", "model", "target", "asic", "librelane"):
         text = (config.SCHEMAS / f"{kind}.schema.yaml").read_text()
         jsonschema.Draft202012Validator.check_schema(yaml.safe_load(text))

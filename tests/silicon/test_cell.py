@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flow.silicon import cell, library
+from flow.silicon import cell, characterize, library
 from flow.tools import environment
 from rtl_gen.errors import FlowError
 
@@ -21,13 +21,6 @@ GATES = sorted(
     name for name, item in LIBRARY.cells.items()
     if item.functions and item.inputs and not item.flip_flop
 )  # fmt: skip
-
-
-def subcircuit(text: str, name: str) -> tuple[str, list[str]]:
-    """SPICE text of one cell, and its ports."""
-    found = re.search(rf"(?ms)^\.subckt {name} ([^\n]*)\n.*?^\.ends {name}$", text)
-    assert found is not None
-    return found[0], found[1].split()
 
 
 def settle(circuit: str, levels: Mapping[str, int]) -> dict[str, int]:
@@ -65,7 +58,7 @@ def circuits(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("name", GATES)
 def test_a_gate_computes_what_its_transistors_do(name: str, circuits: str) -> None:
     item = LIBRARY.cells[name]
-    circuit, ports = subcircuit(circuits, name)
+    circuit, ports = characterize.circuit(circuits, name)
     assert set(ports) == {*item.pins, "vdd", "vss"}
     for values in itertools.product((0, 1), repeat=len(item.inputs)):
         levels = dict(zip(item.inputs, values, strict=True))

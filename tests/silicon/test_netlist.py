@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flow.silicon import cell, floorplan, netlist
-from flow.tools import coriolis, klayout
+from flow.silicon import cell, floorplan, netlist, timing
+from flow.tools import coriolis, klayout, opensta
 from rtl_gen.errors import FlowError, TargetError
 
 STORED = Path(__file__).parent / "stored"
@@ -121,6 +121,19 @@ def test_more_pins_than_a_side_holds_are_refused() -> None:
         floorplan.plan(small, LIBRARY, 0.6, "clk")
 
 
+def test_wires_are_split_between_the_ends_of_a_net() -> None:
+    wires = {name: [2.0, 10.0] for name in ("n6", "o_x(0)", "o_x(1)", "i_x(0)", "i_x(1)", "clk",
+                                            "same", "tie1")}  # fmt: skip
+    text = timing.spef(design(), LIBRARY, wires)
+    section = text.split("*D_NET n6 ")[1].split("*END")[0]
+    assert section.startswith("2.0000")
+    assert "1 g0:nq 1.00000" in section
+    assert "2 g1:i 1.00000" in section
+    assert "1 g0:nq g1:i 5.0000" in section
+    with pytest.raises(FlowError, match="no wires"):
+        timing.spef(design(), LIBRARY, {})
+
+
 def test_coriolis_says_how_much_is_routed() -> None:
     found = coriolis.metrics((STORED / "coriolis.log").read_text())
     assert found == coriolis.Routing(wires_um=191919.0, open_segments=0)
@@ -142,3 +155,14 @@ def test_violations_are_counted_by_rule() -> None:
 def test_a_comparison_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no instance"):
         klayout.matches('{"instances": [0, 0], "cells": {}}')
+
+
+def test_slack_and_path_are_read() -> None:
+    path = "   0.50    0.50 ^ g1/q (dff_x1)\n   0.25    0.75 v g0/nq (nand2_x0)\n"
+    part = f"{path}           0.75   data arrival time\n           19.00   slack (MET)\n"
+    log = f"== setup\n{part}== hold\n{part}== outside\n{part}== end\n"
+    found = opensta.metrics(log)
+    assert found.setup_ns == found.hold_ns == 19.0
+    assert found.path[1] == ("nand2_x0", "g0/nq", 0.25)
+    with pytest.raises(ValueError, match="no path"):
+        opensta.metrics("== setup\n== hold\n== end\n")
