@@ -36,9 +36,6 @@ def collect(
     chosen = next(item for item in timings if item["seed"] == bitstream["seed"])
     total = ecp5.Resources(**cells["total"])
     room = ecp5.CAPACITY[target.device]
-    memories = manifest["memories"]
-    cycles = rtl["cycles"]
-    rate = {"step__rate__fmax": chosen["fmax_mhz"], "step__rate__clock": chosen["clock_mhz"]}
     values: dict[str, float | int | None] = {
         "design__instance__count": cells["cells"],
         **{f"fpga__{name}__count": getattr(total, name) for name in ecp5.NAMES},
@@ -49,41 +46,30 @@ def collect(
         "timing__fmax": chosen["fmax_mhz"],
         "timing__setup__ws": chosen["slack_ns"],
         "clock__frequency": chosen["clock_mhz"],
-        "step__cycles__first": cycles["first"],
-        "step__cycles__average": cycles["average"],
-        "step__cycles__longest": cycles["longest"],
         **_shares(rtl.get("activity")),
-        **{name: 1e6 * clock / cycles["average"] for name, clock in rate.items()},
-        "weights__stored": manifest["weights"]["stored"],
-        "weights__used": manifest["weights"]["used"],
-        "memory__constant__bits": bits(memories, "constant"),
-        "memory__state__bits": bits(memories, "state"),
-        **_present("memory__adapter__bits", bits(memories, "adapter")),
+        **of_steps(rtl, chosen["clock_mhz"], chosen["fmax_mhz"]),
+        **of_chip(quality, manifest, rtl, netlist),
         "bitstream__size": bitstream["bytes"],
-        **quality["quality"],
-        "verify__rtl__steps": rtl["compared"],
-        "verify__rtl__mismatches": rtl["mismatches"],
-        "verify__netlist__steps": netlist["compared"],
-        "verify__netlist__mismatches": netlist["mismatches"],
     }
     result: dict[str, Any] = {
-        "model": model.name,
-        "target": target.name,
-        "title": model.title,
-        "architecture": manifest["architecture"],
-        "kind": manifest["kind"],
+        **about(model, target.name, manifest),
         "metrics": record(values),
-        "conditions": _conditions(model, target, manifest, chosen),
+        "conditions": {
+            "device": target.device,
+            "package": target.package,
+            "speed": target.speed,
+            "board": target.board,
+            "clock_mhz": target.clock_mhz,
+            "seed": chosen["seed"],
+            **conditions(model, manifest),
+        },
         "units": cells["units"],
         "capacity": asdict(room),
         "seeds": [{key: item[key] for key in ("seed", "fmax_mhz", "slack_ns")} for item in timings],
         "critical_path": chosen["path"],
-        "cycles_by_position": cycles["by_position"],
         "activity": rtl.get("activity") or {},
-        "memories": memories,
         "planning": manifest.get("planning"),
-        "verification": {"rtl": comparison(rtl), "netlist": comparison(netlist)},
-        "samples": quality["samples"],
+        **evidence(quality, manifest, rtl, netlist),
         **({"routing": quality["routing"]} if "routing" in quality else {}),
         "tools": _tools(cells, chosen, bitstream, rtl),
     }
@@ -104,16 +90,67 @@ def _shares(found: Mapping[str, Any] | None) -> dict[str, float]:
     }
 
 
-def _conditions(
-    model: ModelConfig, target: TargetConfig, manifest: Mapping[str, Any], timing: Mapping[str, Any]
-) -> dict[str, Any]:
+def about(model: ModelConfig, target: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Which chip it is."""
     return {
-        "device": target.device,
-        "package": target.package,
-        "speed": target.speed,
-        "board": target.board,
-        "clock_mhz": target.clock_mhz,
-        "seed": timing["seed"],
+        "model": model.name,
+        "target": target,
+        "title": model.title,
+        "architecture": manifest["architecture"],
+        "kind": manifest["kind"],
+    }
+
+
+def of_steps(rtl: Mapping[str, Any], clock_mhz: float, fmax_mhz: float) -> dict[str, float]:
+    """Metrics of cycles, and of steps at the clock asked for and at the highest one."""
+    cycles = rtl["cycles"]
+    return {
+        **{f"step__cycles__{name}": cycles[name] for name in ("first", "average", "longest")},
+        "step__rate__fmax": 1e6 * fmax_mhz / cycles["average"],
+        "step__rate__clock": 1e6 * clock_mhz / cycles["average"],
+    }
+
+
+def of_chip(
+    quality: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    rtl: Mapping[str, Any],
+    netlist: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Metrics that every target has: weights, memories, quality, comparisons with golden."""
+    memories = manifest["memories"]
+    return {
+        "weights__stored": manifest["weights"]["stored"],
+        "weights__used": manifest["weights"]["used"],
+        "memory__constant__bits": bits(memories, "constant"),
+        "memory__state__bits": bits(memories, "state"),
+        **_present("memory__adapter__bits", bits(memories, "adapter")),
+        **quality["quality"],
+        "verify__rtl__steps": rtl["compared"],
+        "verify__rtl__mismatches": rtl["mismatches"],
+        "verify__netlist__steps": netlist["compared"],
+        "verify__netlist__mismatches": netlist["mismatches"],
+    }
+
+
+def evidence(
+    quality: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    rtl: Mapping[str, Any],
+    netlist: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What lies behind the metrics that every target has."""
+    return {
+        "cycles_by_position": rtl["cycles"]["by_position"],
+        "memories": manifest["memories"],
+        "verification": {"rtl": comparison(rtl), "netlist": comparison(netlist)},
+        "samples": quality["samples"],
+    }
+
+
+def conditions(model: ModelConfig, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Conditions of the metrics that every target has."""
+    return {
         "identity": manifest["identity"],
         "origin": manifest["origin"],
         "plan": manifest["plan"],

@@ -1,7 +1,7 @@
 """Load a LibreLane configuration with LibreLane's own loader, running no step.
 
-Runs in the environment ``librelane``, in the folder of ``config.json``; arguments: PDK and, if the
-PDK is there, its root. Without a root the variables that come from the PDK are left out. Writes
+Runs in the environment ``librelane``, in the folder of ``config.json``; arguments: PDK, standard
+cells and, if the PDK is there, its root. Without a root the variables that come from the PDK are left out. Writes
 ``loaded.json``: the variables it took from the file, and what the loader said.
 """
 
@@ -31,7 +31,8 @@ def variables(kind: str) -> list[Any]:
 
 def main() -> None:
     """Load and write what happened."""
-    pdk, root = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+    pdk, library, *rest = sys.argv[1:]
+    root = rest[0] if rest else None
     given = json.loads(Path("config.json").read_text())
     known = variables(given["meta"]["flow"])
     chosen = known if root else [item for item in known if not item.pdk]
@@ -42,12 +43,14 @@ def main() -> None:
     result["errors"] = [f"no variable of the flow: {name}" for name in unknown]
     try:
         if root:
-            config, _ = Config.load("config.json", known, pdk=pdk, pdk_root=root)
+            config, _ = Config.load("config.json", known, pdk=pdk, pdk_root=root, scl=library)
         else:
             text = {key: value for key, value in given.items() if key in {v.name for v in chosen}}
-            text["meta"] = given["meta"]
+            text |= {"meta": given["meta"], "PDK": pdk, "STD_CELL_LIBRARY": library}
+            chosen += [item for item in known if item.name in {"PDK", "STD_CELL_LIBRARY"}]
+            here = str(Path.cwd())
             config, _ = Config.load(
-                text, chosen, pdk=pdk, design_dir=str(Path.cwd()), _load_pdk_configs=False
+                text, chosen, pdk=pdk, pdk_root=here, design_dir=here, _load_pdk_configs=False
             )
         result["values"] = {name: str(config[name]) for name in given if name in config}
     except InvalidConfig as error:

@@ -68,7 +68,9 @@ def run(views: Path, name: str, output: Path, log: Path) -> None:
                 views / f"models/{name}.spice",
             )  # fmt: skip
             if base.run(job, folder, log):
-                print(f"  {name}: {item.name}, {number} of {len(used)}", file=sys.stderr, flush=True)
+                print(
+                    f"  {name}: {item.name}, {number} of {len(used)}", file=sys.stderr, flush=True
+                )
             outputs = {
                 deck.removesuffix(".out"): (folder / deck).read_text() for deck in job.outputs
             }

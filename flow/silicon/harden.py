@@ -43,7 +43,7 @@ def harden(target: LibrelaneTarget, where: str, chip: Path, folder: Path, result
     """
     place = emit(target, where, chip, folder / "design")
     root = pdk_root(target.pdk)
-    base.run(librelane.check(place, target.pdk, root), folder / "check", log)
+    base.run(librelane.check(place, target.pdk, LIBRARIES[target.pdk], root), folder / "check", log)
     loaded = files.read_json(folder / "check/loaded.json")
     if loaded["errors"]:
         listed = "; ".join(loaded["errors"])

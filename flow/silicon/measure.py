@@ -9,7 +9,7 @@ from typing import Any
 
 from flow import __version__, checks
 from flow.config import ModelConfig
-from flow.measure import bits, comparison
+from flow.measure import about, conditions, evidence, of_chip, of_steps
 from flow.metrics import record
 from flow.silicon.power import summary
 from flow.silicon.target import AsicTarget
@@ -38,8 +38,6 @@ def collect(
     quality, manifest, rtl, netlist, cells, place, finish, lvs, drc, timing, power : mapping
         Contents of the JSON files of the stages.
     """
-    memories = manifest["memories"]
-    cycles = rtl["cycles"]
     width, height = finish["core_um"]
     units = finish["units"]
     placed = sum(item["area_um2"] for item in units.values())
@@ -65,29 +63,19 @@ def collect(
         "timing__hold__ws": hold,
         **summary(power, target.corners[0]),
         "clock__frequency": target.clock_mhz,
-        "step__cycles__first": cycles["first"],
-        "step__cycles__average": cycles["average"],
-        "step__cycles__longest": cycles["longest"],
-        "step__rate__fmax": 1e6 * fmax / cycles["average"],
-        "step__rate__clock": 1e6 * target.clock_mhz / cycles["average"],
-        "weights__stored": manifest["weights"]["stored"],
-        "weights__used": manifest["weights"]["used"],
-        "memory__constant__bits": bits(memories, "constant"),
-        "memory__state__bits": bits(memories, "state"),
-        **quality["quality"],
-        "verify__rtl__steps": rtl["compared"],
-        "verify__rtl__mismatches": rtl["mismatches"],
-        "verify__netlist__steps": netlist["compared"],
-        "verify__netlist__mismatches": netlist["mismatches"],
+        **of_steps(rtl, target.clock_mhz, fmax),
+        **of_chip(quality, manifest, rtl, netlist),
     }
     result: dict[str, Any] = {
-        "model": model.name,
-        "target": target.name,
-        "title": model.title,
-        "architecture": manifest["architecture"],
-        "kind": manifest["kind"],
+        **about(model, target.name, manifest),
         "metrics": record(values),
-        "conditions": _conditions(model, target, manifest, place),
+        "conditions": {
+            "process": target.process,
+            "clock_mhz": target.clock_mhz,
+            "utilization_asked": place["chosen"]["utilization"],
+            "rows": place["chosen"]["rows"],
+            **conditions(model, manifest),
+        },
         "layout": {
             "core_um": finish["core_um"],
             "die_um": finish["die_um"],
@@ -100,10 +88,7 @@ def collect(
             "timing": timing["corners"],
             "power": power,
         },
-        "cycles_by_position": cycles["by_position"],
-        "memories": memories,
-        "verification": {"rtl": comparison(rtl), "netlist": comparison(netlist)},
-        "samples": quality["samples"],
+        **evidence(quality, manifest, rtl, netlist),
         "tools": {
             "Intaglio": __version__,
             "Amaranth": importlib.metadata.version("amaranth"),
@@ -116,26 +101,3 @@ def collect(
         },
     }
     return {**result, "checks": [asdict(check) for check in checks.judge(result)]}
-
-
-def _conditions(
-    model: ModelConfig,
-    target: AsicTarget,
-    manifest: Mapping[str, Any],
-    place: Mapping[str, Any],
-) -> dict[str, Any]:
-    return {
-        "process": target.process,
-        "clock_mhz": target.clock_mhz,
-        "utilization_asked": place["chosen"]["utilization"],
-        "rows": place["chosen"]["rows"],
-        "identity": manifest["identity"],
-        "origin": manifest["origin"],
-        "plan": manifest["plan"],
-        "weights": model.quantize.weights,
-        "activation_bits": model.quantize.activation_bits,
-        "solver": model.quantize.solver,
-        "loss_increase_bound": model.quantize.loss_increase,
-        "context": manifest.get("context"),
-        "vocabulary": manifest.get("vocabulary"),
-    }

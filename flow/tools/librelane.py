@@ -53,16 +53,18 @@ def missing() -> tuple[str, ...]:
     return tuple(name for name in PROGRAMS if shutil.which(name) is None)
 
 
-def check(design: Path, pdk: str, root: Path | None) -> Job:
+def check(design: Path, pdk: str, library: str, root: Path | None) -> Job:
     """Load the configuration in the folder `design` with LibreLane's loader; ``loaded.json``.
 
     Parameters
     ----------
+    library : str
+        Standard cells of the PDK.
     root : Path or None
         ``PDK_ROOT``; without it, what the PDK defines is left out.
     """
     program = environment.engine("librelane_check.py")
-    argv = [str(environment.python(ENVIRONMENT)), "-I", program.name, pdk]
+    argv = [str(environment.python(ENVIRONMENT)), "-I", program.name, pdk, library]
     argv += [str(root)] if root else []
     inputs = _design(design) | {program.name: program}
     return Job(NAME, argv, version(), {}, inputs, ("loaded.json",))

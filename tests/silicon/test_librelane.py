@@ -118,17 +118,18 @@ def test_librelane_loads_the_configuration(name: str, tmp_path: Path) -> None:
         pytest.skip("needs the environment librelane: `snakemake -c2 "
                     "results/cartpole_mlp/sky130a/librelane.json` makes it")  # fmt: skip
     (tmp_path / "chip.v").write_text(CHIP)
-    chosen = replace(target(name), macros=(rom(tmp_path),))
+    chosen = replace(target(name), macros=(rom(tmp_path, bits=500),))
     place = harden.emit(chosen, name, tmp_path / "chip.v", tmp_path / "design")
-    base.run(tool.check(place, chosen.pdk, None), tmp_path / "check", tmp_path / "log")
+    cells = librelane.LIBRARIES[chosen.pdk]
+    base.run(tool.check(place, chosen.pdk, cells, None), tmp_path / "check", tmp_path / "log")
     loaded = json.loads((tmp_path / "check/loaded.json").read_text())
     assert loaded["errors"] == []
     assert loaded["values"]["DESIGN_NAME"] == "chip"
-    assert loaded["values"]["CLOCK_PERIOD"] == "40.0"
+    assert float(loaded["values"]["CLOCK_PERIOD"]) == 40
     content = json.loads((place / "config.json").read_text())
     wrong = json.dumps({**content, "FP_CORE_UTIL": "dense", "CORE_UTIL": 3})
     (place / "config.json").write_text(wrong)
-    base.run(tool.check(place, chosen.pdk, None), tmp_path / "check", tmp_path / "log")
+    base.run(tool.check(place, chosen.pdk, cells, None), tmp_path / "check", tmp_path / "log")
     errors = json.loads((tmp_path / "check/loaded.json").read_text())["errors"]
     assert any("CORE_UTIL" in error for error in errors)
     assert any("FP_CORE_UTIL" in error for error in errors)
