@@ -1,8 +1,9 @@
 """Load a LibreLane configuration with LibreLane's own loader, running no step.
 
 Runs in the environment ``librelane``, in the folder of ``config.json``; arguments: PDK, standard
-cells and, if the PDK is there, its root. Without a root the variables that come from the PDK are left out. Writes
-``loaded.json``: the variables it took from the file, and what the loader said.
+cells and, if the PDK is there, its root. Without a root the variables that come from the
+PDK are left out. Writes ``loaded.json``: the variables it took from the file, and what the loader
+said.
 """
 
 from __future__ import annotations
