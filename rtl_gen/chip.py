@@ -246,8 +246,7 @@ class Chip(wiring.Component):
         for name, ports in TAIL_CONFIG.items():
             for port, field in _present(ports, units.get(name)):
                 m.d.comb += getattr(units[name], port).eq(self.back(field))
-        free = Signal(init=1)
-        m.d.comb += sequencer.unit_free.eq(free)
+        m.d.comb += sequencer.unit_free.eq(~(self.front("alone") & sequencer.running))
         for head, ports in HEAD_CONFIG.items():
             unit = units.get("attention" if head == "attend" else head)
             if unit is None:
@@ -259,10 +258,6 @@ class Chip(wiring.Component):
                 held = value if isinstance(value, Const) else register(m, begin, value)
                 m.d.comb += getattr(unit, port).eq(held)
             m.d.comb += unit.start.eq(register(m, Const(1), begin, reset=True))
-            # All but the matrix unit keep their configuration until their last result is out.
-            if head != "matvec":
-                with m.If(self.reads(head) & self._writes(head)):
-                    m.d.comb += free.eq(0)
         position = sequencer.position
         for name in (name for name in ("matvec", "etched") if name in units):
             m.d.comb += units[name].drain.eq(commit & self._writes(name))

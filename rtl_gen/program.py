@@ -13,6 +13,9 @@ from dataclasses import dataclass
 HEADS = (
     "copy", "fill", "input", "embedding", "matvec", "norm", "attend", "pool", "route", "etched",
 )  # fmt: skip
+SINGLE = frozenset(HEADS) - {"copy", "fill", "input", "matvec"}
+"""Heads that take an instruction when the one before has left them."""
+
 SINKS = ("memory", "output", "sample", "key", "value", "gates")
 
 DATA_FIELDS = {

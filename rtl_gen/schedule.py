@@ -21,7 +21,7 @@ from rtl_gen.images import Images, Order
 from rtl_gen.ir import integer as ir
 from rtl_gen.layout import Allocator, Layout, sides, spread
 from rtl_gen.plan import Plan
-from rtl_gen.program import HEADS, SINKS, Instruction, Program, assemble
+from rtl_gen.program import HEADS, SINGLE, SINKS, Instruction, Program, assemble
 from rtl_gen.unit_fields import (
     Fields,
     attention_fields,
@@ -407,12 +407,17 @@ class _Scheduler:
                 self.emit(names, pixel, target.pixel(row, column), "memory")
 
     def finish(self) -> list[Instruction]:
-        """Mark the last instruction, and where a step that draws no token ends."""
+        """Mark the last instruction, where a step that draws no token ends, and who must wait."""
         last = len(self.instructions) - 1
         marked: list[Instruction] = []
+        before = -1
         for index, instruction in enumerate(self.instructions):
             stop = bool(self.graph.vocabulary) and index == self.state_written
             flags = {"final": int(index == last), "prefill_stop": int(stop)}
+            head = instruction.fields["head"]
+            # All units but the lanes keep their configuration until their last result is out.
+            flags["alone"] = int(head == before and HEADS[head] in SINGLE)
+            before = head
             marked.append(Instruction(instruction.nodes, instruction.fields | flags))
         return marked
 
