@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from flow import adapter_driver
+from flow.adapter_driver import commands
 from flow.simulate import Chip
 from flow.verify import PACES
 from rtl_gen.adapter.layout import host_words
 from rtl_gen.errors import FlowError
-from rtl_gen.fabric.adapter_port import ADDRESS, IDENTITY_WORDS
+from rtl_gen.fabric.adapter_port import ADDRESS
 from rtl_gen.golden import interpreter, sample
 from rtl_gen.ir.adapter import AdapterImage, Factors, regions, shapes, types
 from rtl_gen.ir.integer import IntegerGraph, Sample
@@ -55,18 +56,6 @@ def extreme_image(graph: IntegerGraph, *, low: bool) -> AdapterImage:
             for name, shape in shapes(graph, node, op).items()
         })  # fmt: skip
     return AdapterImage("lowest" if low else "highest", digest(graph), found)
-
-
-def loading(base: str, slot: int, words: Sequence[int]) -> list[Write]:
-    """Register writes that put an image into a slot."""
-    parts = bytes.fromhex(base)
-    identity = [int.from_bytes(parts[i : i + 4], "little") for i in range(0, 4 * IDENTITY_WORDS, 4)]
-    return [
-        (ADDRESS["OPEN"], slot),
-        *((ADDRESS["IDENTITY"], word) for word in identity),
-        *((ADDRESS["DATA"], word) for word in words),
-        (ADDRESS["COMMIT"], sum(words) & 0xFFFFFFFF),
-    ]
 
 
 def storm(slots: int, number: int, seed: int) -> list[Write]:
@@ -177,14 +166,14 @@ def acts(
     data = {name: chips.words(image) for name, image in images.items()}
     cycles = {"base": run.text("base", first, None)}
     # The first image arrives while the base generates, the second while the first one is in use.
-    run.text("base, trained arrives", first, None, during=loading(chips.base, 1, data["trained"]))
+    run.text("base, trained arrives", first, None, during=commands(1, chips.base, data["trained"]))
     run.demand_valid(1)
     run.select(1)
     cycles["trained"] = run.text("trained", first, images["trained"])
     attack = [
-        *loading("00" * 32, 2, data["half"]),  # made for another base
+        *commands(2, "00" * 32, data["half"]),  # made for another base
         (ADDRESS["SELECT"], 2), (ADDRESS["OPEN"], 1), (ADDRESS["DATA"], 0xFFFFFFFF),
-        *loading(chips.base, 2, data["half"]),
+        *commands(2, chips.base, data["half"]),
     ]  # fmt: skip
     run.text("trained, half arrives", first, images["trained"], during=attack)
     run.demand_valid(2)
@@ -196,7 +185,7 @@ def acts(
     run.text("half, random commands", first, images["half"], during=storm(2, 4000, 1), gap=2)
     for name in ("random", "lowest", "highest"):
         run.text(f"half, {name} arrives", first, images["half"],
-                 during=loading(chips.base, 1, data[name]))  # fmt: skip
+                 during=commands(1, chips.base, data[name]))  # fmt: skip
         run.demand_valid(1)
         run.select(1)
         cycles[name] = run.text(name, first, images[name])

@@ -98,6 +98,18 @@ def valid_slots(bus: Bus) -> list[int]:
     return [slot for slot in range(1, slots + 1) if word >> (slot - 1) & 1]
 
 
+def commands(slot: int, base: str, words: Sequence[int]) -> list[tuple[int, int]]:
+    """Register writes, address and value, that put an image into `slot`; see `load`."""
+    digest = bytes.fromhex(base)
+    parts = (digest[4 * index : 4 * index + 4] for index in range(IDENTITY_WORDS))
+    return [
+        (ADDRESS["OPEN"], slot),
+        *((ADDRESS["IDENTITY"], int.from_bytes(part, "little")) for part in parts),
+        *((ADDRESS["DATA"], word) for word in words),
+        (ADDRESS["COMMIT"], sum(words) & MASK),
+    ]
+
+
 def load(bus: Bus, slot: int, base: str, words: Sequence[int]) -> None:
     """Write an image into `slot`; the chip may go on generating with another one.
 
@@ -122,15 +134,11 @@ def load(bus: Bus, slot: int, base: str, words: Sequence[int]) -> None:
             f"adapter port: the chip's images have {expected} words, this one {len(words)}; it was "
             "laid out for another chip: lay it out with this chip's manifest"
         )
-    bus.write(ADDRESS["OPEN"], slot)
+    first, *rest = commands(slot, base, words)
+    bus.write(*first)
     _demand(bus, f"opening slot {slot}")
-    digest = bytes.fromhex(base)
-    for index in range(IDENTITY_WORDS):
-        part = digest[4 * index : 4 * index + 4]
-        bus.write(ADDRESS["IDENTITY"], int.from_bytes(part, "little"))
-    for word in words:
-        bus.write(ADDRESS["DATA"], word)
-    bus.write(ADDRESS["COMMIT"], sum(words) & MASK)
+    for write in rest:
+        bus.write(*write)
     _demand(bus, f"loading slot {slot}")
 
 

@@ -165,7 +165,8 @@ def _adapted(
 ) -> dict[str, Any]:  # fmt: skip
     """Compare again with adapters in turn: random contents first, those of the configuration next.
 
-    Slots are used one after the other and overwritten; the base comes last, once more.
+    Slots are used one after the other and overwritten, each loaded while the chip generates with
+    the one before, if there are several; the base comes last, once more.
 
     Raises
     ------
@@ -184,18 +185,33 @@ def _adapted(
     tokenizer = text.load(model.tokenizer, checkpoint, graph.vocabulary)
     prompts = [text.prompt(tokenizer, prompt, graph.bos) for prompt in model.verify.prompts]
     numbers = {}
+    slots = [index % plan.slots + 1 for index in range(len(images))]
+    writes = [
+        adapter_driver.commands(slot, image.base, host_words(graph, plan, image))
+        for slot, image in zip(slots, images, strict=True)
+    ]
     for index, image in enumerate([*images, None]):
-        slot = 0 if image is None else index % plan.slots + 1
-        if image is not None:
+        slot = 0 if image is None else slots[index]
+        if image is not None and slot not in adapter_driver.valid_slots(chip):
             adapter_driver.select(chip, 0)
             adapter_driver.load(chip, slot, image.base, host_words(graph, plan, image))
         adapter_driver.select(chip, slot)
+        following = writes[index + 1] if plan.slots > 1 and index + 1 < len(images) else []
+        chip.during(following)
         result = compare_tokens(
             graph, chip, prompts=prompts, seeds=model.verify.seeds[:1], tokens=least, fill=False,
             adapter=image,
         )  # fmt: skip
+        left = chip.waiting()
+        chip.during([])
+        for write in following[len(following) - left :]:
+            chip.write(*write)
         name = "base" if image is None else image.name
-        numbers[name] = {"slot": slot, **_numbers(result, [])}
+        numbers[name] = {
+            "slot": slot,
+            "written meanwhile": len(following) - left,
+            **_numbers(result, []),
+        }
         if result.mismatches:
             raise MismatchError(
                 f"with adapter {name} in slot {slot} the chip differs from the golden model:\n  "
