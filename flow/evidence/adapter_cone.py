@@ -55,7 +55,7 @@ def of_netlist(design: Design) -> tuple[list[str], dict[str, int]]:
     reached = reach.forward(flat, host)
     findings = list(_strayed(flat, reached))
     others = reach.forward(flat, _others(flat))
-    for name, cell in _memories(flat, own=True):
+    for name, cell in _memories(flat, f"{MEMORY}."):
         for group in ("data", "enable"):
             if not others.isdisjoint(reach.memory_pins(cell)[group]):
                 findings.append(f"the datapath reaches the write {group} of {name}")
@@ -66,7 +66,7 @@ def of_netlist(design: Design) -> tuple[list[str], dict[str, int]]:
             for cell in flat.cells.values()
         ),
         "registers of the slot in use": len(active),
-        "other memory cells": sum(1 for _ in _memories(flat, own=False)),
+        "other memory cells": len(_foreign(flat)),
     }
 
 
@@ -76,7 +76,7 @@ def _registers(design: Design, chip: Module) -> set[str]:
         raise EvidenceError(f"the netlist has no {PORT} and {MEMORY} as instances of chip")
     port = inlined(design, design[chip.cells[PORT].type])
     found = set()
-    for bit in port.ports["active"]:
+    for bit in port.ports.get("active", ("absent",)):
         name = port.drivers.get(bit, ("", "", 0))[0]
         if name not in port.cells or not _is_register(port.cells[name]):
             raise EvidenceError(f"{PORT}.active is not driven by flip-flops: {name or bit}")
@@ -85,7 +85,7 @@ def _registers(design: Design, chip: Module) -> set[str]:
 
 
 def _strayed(flat: Module, reached: set[Bit]) -> Iterator[str]:
-    for name, cell in _memories(flat, own=False):
+    for name, cell in _foreign(flat).items():
         for pin, bits in cell.pins.items():
             if pin not in cell.outputs and not reached.isdisjoint(bits):
                 yield f"the adapter port reaches pin {pin} of {name}"
@@ -109,11 +109,19 @@ def _others(flat: Module) -> Iterator[Bit]:
                 yield from cell.pins[pin]
 
 
-def _memories(flat: Module, *, own: bool) -> Iterator[tuple[str, Cell]]:
-    """Cells that keep words: of the adapter memory, or all others."""
+def _memories(flat: Module, begin: str) -> Iterator[tuple[str, Cell]]:
+    """Cells that keep words, below one instance."""
     for name, cell in flat.cells.items():
-        if reach.is_memory(cell) and name.startswith(f"{MEMORY}.") == own:
+        if reach.is_memory(cell) and name.startswith(begin):
             yield name, cell
+
+
+def _foreign(flat: Module) -> dict[str, Cell]:
+    """Memory cells of all but the adapter memory and the port, whose ROM holds the base's digest.
+
+    That no ROM can be written is shown apart (`flow.evidence.memory_class`).
+    """
+    return {name: cell for name, cell in _memories(flat, "") if not name.startswith(_OWN)}
 
 
 def _is_register(cell: Cell) -> bool:

@@ -54,7 +54,7 @@ def wired(netlist: design.Design, cell: str, pin: str, source: str) -> design.De
     ("cell", "pin", "source", "words"),
     [
         ("memory", "d__payload", "adapter_write_data", "the adapter port reaches pin"),
-        ("memory", "d_base", "adapter_port.memory_data", "the adapter port reaches"),
+        ("memory", "d__payload", "adapter_port.bank", "the adapter port reaches pin"),
         ("sequencer", "begin", "adapter_write", "the adapter port reaches the register"),
         ("sequencer", "limit", "adapter_port.opened", "the adapter port reaches"),
         ("adapter_memory", "write", "memory.done", "the datapath reaches the write enable"),
@@ -70,6 +70,6 @@ def test_a_slot_that_is_no_register_is_refused(mapped) -> None:
     netlist = mapped[1]
     kind = netlist["chip"].cells["adapter_port"].type
     port = netlist[kind]
-    loose = replace(port, ports={**port.ports, "active": port.ports["addr"][:2]})
+    loose = replace(port, ports={**port.ports, "active": port.ports["memory_write"] * 2})
     with pytest.raises(design.EvidenceError, match="not driven by flip-flops"):
         adapter_cone.of_netlist({**netlist, kind: loose})
