@@ -162,9 +162,7 @@ def _memories(chip: Chip) -> list[dict[str, Any]]:
     attention = chip.units.get("attention")
     if attention is not None:
         found += [_state(f"{cache}_cache", attention.word_bits, attention.words) for cache in "kv"]
-        head = attention.units[0]
-        scores = _state("scores", head.score_bits, attention.context)
-        found.append(scores | {"copies": attention.parallel})
+        found.append(_state("scores", attention.scores.width, attention.scores.depth))
     for name, unit in chip.units.items():
         queue = getattr(unit, "queue", None)
         if queue is not None:

@@ -94,6 +94,7 @@ class Attention(wiring.Component):
             )
             for _ in range(parallel)
         ]
+        self.scores = Ram(context, parallel * self.units[0].score_bits)
         super().__init__(
             {
                 "q": In(stream.Signature(beat(width, elements))),
@@ -125,6 +126,15 @@ class Attention(wiring.Component):
         for j, (unit, table) in enumerate(zip(self.units, rom.readers(self.exp2), strict=True)):
             m.submodules[f"head{j}"] = unit
             m.d.comb += [table.addr.eq(unit.exp2_addr), unit.exp2_data.eq(table.data)]
+        scores = m.submodules.scores = self.scores
+        first = self.units[0]
+        m.d.comb += [
+            scores.write.eq(first.score_write),
+            scores.write_addr.eq(first.written),
+            scores.write_data.eq(Cat(*(unit.score for unit in self.units))),
+        ]
+        for j, unit in enumerate(self.units):
+            m.d.comb += unit.scored_word.eq(scores.data.word_select(j, first.score_bits))
         k_word = self._cache(m, "k", self.k)
         v_word = self._cache(m, "v", self.v)
 
@@ -197,6 +207,7 @@ class Attention(wiring.Component):
             m.d.sync += v_index.eq(0)
         with m.Elif(v_issue):
             m.d.sync += v_index.eq(v_index + 1)
+        m.d.comb += scores.addr.eq(index)
         m.d.comb += [k_word.addr.eq(base + index), v_word.addr.eq(base + v_index)]
 
         vector = self.head_dim * self.element_bits

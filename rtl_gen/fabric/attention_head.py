@@ -13,7 +13,6 @@ from rtl_gen.fabric.accumulate import add_or_load
 from rtl_gen.fabric.beat import cut
 from rtl_gen.fabric.pipeline import MULTIPLY, delay, multiply, register
 from rtl_gen.fabric.product import product
-from rtl_gen.fabric.ram import Ram
 from rtl_gen.ir.tables import EXP2_FRACTION_BITS
 
 PROBABILITY_BITS = 16
@@ -49,6 +48,10 @@ class AttentionHead(wiring.Component):
         The position `index` is scored, or weighed.
     key, value : In
         Words of the caches.
+    score_write, written, score : Out
+        A score for the memory of all positions' scores, and its position.
+    scored_word : In
+        That memory's word, a cycle after `index`.
     scored, weighed : Out(1)
         Pulse: the last position's score, or weighted value, is in.
     last : In(1)
@@ -86,6 +89,10 @@ class AttentionHead(wiring.Component):
                 "score_shift": In(6),
                 "exp2_addr": Out(EXP2_FRACTION_BITS),
                 "exp2_data": In(PROBABILITY_BITS),
+                "score_write": Out(1),
+                "written": Out(range(max(2, context))),
+                "score": Out(signed(self.score_bits)),
+                "scored_word": In(self.score_bits),
                 "scored": Out(1),
                 "weighed": Out(1),
                 "total": Out(self.sum_bits),
@@ -96,7 +103,7 @@ class AttentionHead(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """Build the query register, the multipliers, the score memory and the sums."""
+        """Build the query register, the multipliers and the sums."""
         m = Module()
         on = Const(1)
         query = Signal(self.head_dim * self.element_bits, reset_less=True)
@@ -107,8 +114,7 @@ class AttentionHead(wiring.Component):
         p_valid = delay(m, on, self.weigh, WEIGHT_LATENCY, reset=True)
         weighing = delay(m, on, p_valid, 1, reset=True) | p_valid
         products = self._products(m, query, p, weighing)
-        best, scores = self._scores(m, products)
-        self._probability(m, p, best, scores)
+        self._probability(m, p, self._scores(m, products))
 
         with m.If(self.clear):
             m.d.sync += self.total.eq(0)
@@ -150,30 +156,26 @@ class AttentionHead(wiring.Component):
             products.append(register(m, Const(1), exact))
         return products
 
-    def _scores(self, m: Module, products: list[Signal]) -> tuple[Signal, Ram]:
-        """Sum of the products, its maximum, and the memory of all positions' scores."""
+    def _scores(self, m: Module, products: list[Signal]) -> Signal:
+        """Sum of the products for the memory, and the greatest so far."""
         on = Const(1)
         score, tree_latency = self._tree(m, products)
         latency = CACHE_LATENCY + 2 + tree_latency
         valid = delay(m, on, self.issue, latency, reset=True)
         final = self.issue & self.last
-        m.d.comb += self.scored.eq(delay(m, on, final, latency + 1, reset=True))
-        scores = m.submodules.scores = Ram(self.context, self.score_bits)
-        written = Signal.like(self.index)
         best = Signal(signed(self.score_bits), reset_less=True)
         m.d.comb += [
-            scores.write.eq(valid),
-            scores.write_data.eq(score),
-            scores.write_addr.eq(written),
-            scores.addr.eq(self.index),
+            self.scored.eq(delay(m, on, final, latency + 1, reset=True)),
+            self.score_write.eq(valid),
+            self.score.eq(score),
         ]
         with m.If(self.clear):
-            m.d.sync += written.eq(0)
+            m.d.sync += self.written.eq(0)
         with m.Elif(valid):
-            m.d.sync += written.eq(written + 1)
-            with m.If((written == 0) | (score > best)):
+            m.d.sync += self.written.eq(self.written + 1)
+            with m.If((self.written == 0) | (score > best)):
                 m.d.sync += best.eq(score)
-        return best, scores
+        return best
 
     def _tree(self, m: Module, products: list[Signal]) -> tuple[Signal, int]:
         """Balanced sum, a register after every second level."""
@@ -190,11 +192,11 @@ class AttentionHead(wiring.Component):
         m.d.comb += score.eq(terms[0])
         return score, latency
 
-    def _probability(self, m: Module, p: Signal, best: Signal, scores: Ram) -> None:
+    def _probability(self, m: Module, p: Signal, best: Signal) -> None:
         """Distance from the maximum, scale, table, right shift."""
         on = Const(1)
         difference = Signal(self.score_bits + 1, reset_less=True)
-        m.d.sync += difference.eq(best - scores.data.as_signed())
+        m.d.sync += difference.eq(best - self.scored_word.as_signed())
         scaled = multiply(m, on, difference, self.score_multiplier)
         coarse = Signal.like(scaled, reset_less=True)
         z = Signal(range(MAX_EXPONENT + 1), reset_less=True)
