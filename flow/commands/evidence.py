@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flow import checkpoint, checks, config, files
 from flow.evidence import artefact, ledger, obligation
+from flow.evidence.layout_obligation import LAYOUT
 from flow.log import recorded
 from rtl_gen.errors import FlowError
 
@@ -74,7 +75,7 @@ def _parser(
 
 def _prove(args: argparse.Namespace) -> int:
 
-    names = [item.name for item in obligation.OBLIGATIONS]
+    names = [item.name for item in (*obligation.OBLIGATIONS, LAYOUT)]
     if args.obligation not in names:
         raise FlowError(f"no obligation {args.obligation!r}; there are {', '.join(names)}")
     path = checkpoint.locate(

@@ -30,6 +30,11 @@ FILES: Mapping[str, str] = {
     "routed": "{model}/{target}/seed{seed}/job/routed.json",
     "config": "{model}/{target}/seed{seed}/top.config",
     "timing": "{model}/{target}/seed{seed}/timing.json",
+    "gds": "{model}/{target}/chip.gds",
+    "layout": "{model}/{target}/layout.json",
+    "lvs": "{model}/{target}/lvs.json",
+    "mapped": "{model}/{target}/synthesis/netlist.json",
+    "cell_models": "pdk/c4m_sky130/cells.v",
 }
 """Files by name, below the folder of results."""
 

@@ -27,6 +27,7 @@ from flow.evidence import (
 )
 from flow.evidence.adders import Cores
 from flow.evidence.artefact import Case
+from flow.evidence.layout_obligation import LAYOUT
 from flow.evidence.ledger import Obligation, Outcome
 from flow.evidence.plant import Chip
 from flow.evidence.trellis import Config
@@ -335,4 +336,4 @@ OBLIGATIONS: tuple[Obligation, ...] = (
 
 def of(name: str) -> Obligation:
     """The obligation called `name`."""
-    return next(item for item in OBLIGATIONS if item.name == name)
+    return next(item for item in (*OBLIGATIONS, LAYOUT) if item.name == name)

@@ -85,6 +85,34 @@ sat -tempinduct -prove-asserts -seq 0 -maxsteps {steps} -verify {top}
 tee -q -o proved.json stat -json
 """
 
+# As `_CELLS` up to its gates, without optimizing the logic of constants; and the cells as gates.
+_PLAIN = """\
+read_verilog -sv chip.v
+hierarchy -check -top chip
+setattr -mod -unset keep_hierarchy *
+proc
+attrmap -remove init
+flatten
+synth -top chip -run coarse:fine
+memory_map
+opt_merge
+opt_clean
+techmap
+opt_expr
+dffunmap
+simplemap
+opt_merge
+opt_clean
+write_json plain.json
+delete *
+read_verilog -sv cells.v
+proc
+techmap
+simplemap
+opt_clean
+write_json cells.json
+"""
+
 CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
 
 _CHIP = """\
@@ -272,6 +300,20 @@ def prove(design: Path, top: str, *, free: tuple[str, ...] = (), steps: int = 4)
         free="".join(f"delete {top}/{name}\n" for name in free), top=top, steps=steps
     )
     return _job(script, {"design.v": design}, ("proved.json",))
+
+
+def plain_gates(chip: Path, rom: Path, cells: Path) -> Job:
+    """Translate a chip into gates (``plain.json``), and standard cells (``cells.json``).
+
+    Parameters
+    ----------
+    chip, rom : Path
+        As in `synthesize_cells`, whose registers this has, by name.
+    cells : Path
+        Verilog models.
+    """
+    return _job(_PLAIN, {"chip.v": chip, "rom": rom, "cells.v": cells},
+                ("plain.json", "cells.json"))  # fmt: skip
 
 
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:

@@ -1,0 +1,53 @@
+"""What must be shown of a chip of standard cells: its layout holds the graph's constants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flow.evidence import design, gates, memories, provenance
+from flow.evidence.artefact import Case
+from flow.evidence.ledger import Obligation, Outcome
+from flow.tools import abc, base, klayout, yosys
+
+
+def _layout(case: Case, folder: Path) -> Outcome:
+    result = klayout.matches(case.path("lvs").read_text())
+    findings = [] if result["match"] else ["layout and netlist differ (lvs.json)"]
+    chip, images = case.path("chip"), case.path("images")
+    base.run(yosys.elaborate(chip, images), folder / "elaborated", folder / "elaborated.log")
+    words = memories.of_rtl(design.read(folder / "elaborated/rtl.json"), case.manifest)
+    found = provenance.compare(words, case.manifest, case.graph, chip.read_text())
+    findings += found.differences
+    job = yosys.plain_gates(chip, images, case.path("cell_models"))
+    base.run(job, folder / "plain", folder / "plain.log")
+    pair = gates.pair(
+        design.read(folder / "plain/plain.json")["chip"],
+        design.read(folder / "plain/cells.json"),
+        case.json("layout"),
+        design.read(case.path("mapped"))["chip"],
+    )
+    base.run(abc.equal(pair.wanted, pair.found), folder / "equal", folder / "equal.log")
+    differing = abc.differing((folder / "equal.log").read_text())
+    findings += [f"{name}: another function in the layout than in the RTL" for name in differing]
+    numbers = {
+        "tensors": found.tensors, "numbers": found.numbers, "functions": pair.functions,
+        "registers": pair.registers, "functions open somewhere": pair.open_functions,
+        "registers without counterpart": pair.unmatched,
+    }  # fmt: skip
+    tools = {"Yosys": yosys.version(), "ABC": f"of pyosys {yosys.version()}"}
+    return Outcome(tuple(findings), numbers, tools)
+
+
+LAYOUT = Obligation(
+    "provenance.layout",
+    "the gates that the layout's wires connect compute what the RTL with the graph's constants "
+    "computes",
+    "the polygons' netlist is that of place and route (LVS); every register's next value and every "
+    "output of it is the same function as in the RTL and its ROM images (ABC), where these give "
+    "one; the images are the graph's tensors, as in provenance.rtl",
+    "constants",
+    ("graph", "chip", "images", "manifest", "gds", "layout", "lvs", "mapped", "cell_models"),
+    True,
+    _layout,
+)
+"""Not among those of `flow.evidence.obligation`, which are about FPGAs."""
