@@ -15,6 +15,10 @@ from rtl_gen.errors import FlowError
 CELLS = "cells.json"
 TIMING = "timing.json"
 
+STATIC_BLOCK_RAMS = 0.85
+"""Share of block RAMs up to which nextpnr's electrostatic placer is used: on `names` a fifth faster
+than the default and 12 % more clock. With 97 % of them taken it never came to an end."""
+
 
 def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Path) -> None:
     """Map the chip, then its board wrapper, to cells of the target.
@@ -143,9 +147,11 @@ def place(
     content = files.read_json(cells)
     units = {name: ecp5.Resources(**item) for name, item in content["units"].items()}
     ecp5.check_fit(ecp5.Resources(**content["total"]), units, target.device, where)
+    blocks = content["total"]["ebr"] / ecp5.CAPACITY[target.device].ebr
     job = nextpnr_ecp5.place(
         netlist, target.pins, device=target.device, package=target.package, speed=target.speed,
         clock_mhz=target.clock_mhz, seed=seed,
+        placer="static" if blocks <= STATIC_BLOCK_RAMS else "heap",
     )  # fmt: skip
     base.run(job, folder / "job", log, progress=nextpnr_ecp5.progress)
     timing = nextpnr_ecp5.metrics(

