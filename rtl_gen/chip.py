@@ -38,7 +38,9 @@ HEAD_CONFIG = {
     },
     "norm": {n: n for n in ("size", "center", "eps", "fraction", "gain_base")}
     | {"shift": "head_shift", "low": "head_low", "high": "head_high"},
-    "attend": {n: n for n in ("cache_base", "score_multiplier", "score_shift")}
+    "attend": {
+        n: n for n in ("cache_base", "reach", "sink_base", "score_multiplier", "score_shift")
+    }
     | {"shift": "head_shift", "low": "head_low", "high": "head_high"},
     "pool": {"last": "pool_last"},
     "etched": {"core": "etched_core", "last_column": "last_column"},

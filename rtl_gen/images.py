@@ -204,6 +204,13 @@ class Images:
         words = [int(g) & 0xFFFF | (int(b) & mask) << 16 for g, b in zip(gain, bias, strict=True)]
         return self._place("norm_gain", pack(words, 16 + self.norm_bias_width, self.elements))
 
+    def sinks(self, op: ir.Attention, parallel: int, element_bits: int) -> int:
+        """First word of the sinks' scores, those of `parallel` heads in a word."""
+        assert op.sinks is not None
+        scores = self.graph.constants[op.sinks].data.tolist()
+        bits = 2 * element_bits + (op.head_dim - 1).bit_length()
+        return self._place("attention_sink", pack(scores, bits, parallel))
+
     def rotary(self, op: ir.Rotary) -> int:
         """First word of the rotation table."""
         cos, sin = (self.graph.constants[name].data.ravel() for name in (op.cos, op.sin))

@@ -51,23 +51,36 @@ def norm_fields(graph: ir.IntegerGraph, images: Images, op: ir.Norm) -> Fields:
     }  # fmt: skip
 
 
-def attention_fields(name: str, op: ir.Attention) -> Fields:
-    """Fields of attention, but for its walk and its cache.
+def operand_width(graph: ir.IntegerGraph) -> int:
+    """Signed width of the queries, keys and values of all layers."""
+    names = [
+        n for node in graph.nodes if isinstance(node.op, ir.Attention) for n in node.inputs[:3]
+    ]
+    return max((graph.value(name).type.width for name in names), default=8)
+
+
+def attention_fields(
+    graph: ir.IntegerGraph, images: Images, op: ir.Attention, parallel: int, element_bits: int
+) -> Fields:
+    """Fields of attention, but for its walk and its cache; `parallel` heads are computed at once.
 
     Raises
     ------
     UnsupportedError
-        If the unit does not compute this kind.
+        If some layers have sinks and some have none.
     """
-    asked = f"a window of {op.window} positions" if op.window else "attention sinks"
-    if op.window or op.sinks:
-        raise UnsupportedError(
-            f"node {name}: {asked}: no unit attends so. The golden model computes it"
-        )
-    return {
+    every = [node.op for node in graph.nodes if isinstance(node.op, ir.Attention)]
+    fields = {
         "head": HEADS.index("attend"), "score_multiplier": op.score.multiplier,
         "score_shift": op.score.shift, "head_shift": op.shift,
     }  # fmt: skip
+    if any(other.window for other in every):
+        fields["reach"] = (op.window or op.context) - 1
+    if any(other.sinks for other in every):
+        if not all(other.sinks for other in every):
+            raise UnsupportedError("attention with sinks in some layers only has no unit")
+        fields["sink_base"] = images.sinks(op, parallel, element_bits)
+    return fields
 
 
 def etched_fields(

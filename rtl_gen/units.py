@@ -28,6 +28,7 @@ from rtl_gen.ir.range import low_rank_bounds, symmetric
 from rtl_gen.ir.types import IntType
 from rtl_gen.plan import Plan
 from rtl_gen.program import DATA_FIELDS, Program
+from rtl_gen.unit_fields import operand_width
 
 _PRODUCTS = (ir.ConstMatVec, ir.ExpertMatVec, ir.Conv2d)
 
@@ -92,9 +93,6 @@ def widths(graph: ir.IntegerGraph) -> Widths:
         acc = max(acc, product + (columns.size - 1).bit_length())
     biases = [op.bias for op, _ in products if op.bias is not None]
     norm_biases = [op.bias for op in ops if isinstance(op, ir.Norm) and op.bias is not None]
-    operands = [
-        name for n in graph.nodes if isinstance(n.op, ir.Attention) for name in n.inputs[:3]
-    ]
     tables = [op.table for op in ops if isinstance(op, ir.Embedding)]
     return Widths(
         stream=max(signed_width(value.type) for value in numeric.values()),
@@ -110,7 +108,7 @@ def widths(graph: ir.IntegerGraph) -> Widths:
         bias=max(acc, _constant_width(graph, biases)) if biases else 1,
         norm_bias=max(32, _constant_width(graph, norm_biases)) if norm_biases else 1,
         table=_constant_width(graph, tables),
-        qkv=max((numeric[name].type.width for name in operands), default=8),
+        qkv=operand_width(graph),
     )
 
 
@@ -207,7 +205,8 @@ def build(
         units["attention"] = Attention(
             heads=op.heads, kv_heads=op.kv_heads, head_dim=op.head_dim, context=op.context,
             layers=layers, width=sizes.stream, element_bits=sizes.qkv,
-            elements=plan.elements, parallel=plan.heads,
+            elements=plan.elements, parallel=plan.heads, windowed="reach" in program.fields,
+            sinks=depth.get("attention_sink", 0),
         )  # fmt: skip
     if any(isinstance(op, ir.MaxPool2d) for op in ops):
         units["pool"] = MaxPool(width=sizes.stream, max_window=peak["pool_last"] + 1)

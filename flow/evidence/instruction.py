@@ -140,8 +140,11 @@ def _scalars(
             return [("head_shift", op.shift_b), *bounds, ("add_low", type_.min),
                     ("add_high", type_.max)]  # fmt: skip
         case ir.Attention() if head == "attend":
-            return [("head_shift", op.shift), ("score_multiplier", op.score.multiplier),
-                    ("score_shift", op.score.shift), *bounds]  # fmt: skip
+            found = [("head_shift", op.shift), ("score_multiplier", op.score.multiplier),
+                     ("score_shift", op.score.shift), *bounds]  # fmt: skip
+            # A chip without windows has no such field.
+            reach = (op.window or op.context) - 1
+            return [*found, ("reach", reach)] if op.window or "reach" in row else found
         case ir.Mul() if "mul" in entry["tail"]:
             return [("mul_multiplier", op.scale.multiplier), ("mul_shift", op.scale.shift),
                     ("mul_low", type_.min), ("mul_high", type_.max)]  # fmt: skip

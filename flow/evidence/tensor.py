@@ -49,6 +49,12 @@ def of_node(
         yield from _norm(reader, op, row)
     elif isinstance(op, ir.Rotary) and "rotary" in entry["tail"]:
         yield from _rotary(reader, op, row)
+    elif isinstance(op, ir.Attention) and head == "attend" and op.sinks is not None:
+        base, together = row["sink_base"], int(reader.manifest["plan"]["heads"])
+        width, index = reader.width("attention_sink", together), np.arange(op.heads)
+        place = (base + index // together, index % together * width)
+        data = reader.numbers("attention_sink", *place, width, signed=True)
+        yield Tensor(op.sinks, f"attention_sink, word {base}", data)
     elif isinstance(op, ir.Lookup) and "lookup" in entry["tail"]:
         low = reader.graph.value(node.inputs[0]).type.min
         base = row["lookup_offset"] + low

@@ -45,6 +45,11 @@ class Attention(wiring.Component):
         Elements of a beat; divides `head_dim`.
     parallel : int
         Heads computed at once; see `cache_heads`.
+    windowed : bool
+        Layers may see only some positions, see `reach`.
+    sinks : int
+        Words of the ROM ``attention_sink``, 0 without: a word holds the scores that the heads
+        computed at once take into their softmax without a value.
 
     Members
     -------
@@ -61,6 +66,10 @@ class Attention(wiring.Component):
     scoring, waiting : Out(1)
         Queries arrive or positions are scored; the last score, or the last sum and its divisor,
         are on their way.
+    reach : In
+        Only if windowed: positions before its own that a query sees at most; stable as the next.
+    sink_base : In
+        Only with sinks: first word of the layer; stable as the next.
     score_multiplier, score_shift, shift, low, high : In
         As in ``docs/ir.md``; stable from `start` on.
 
@@ -72,7 +81,8 @@ class Attention(wiring.Component):
 
     def __init__(
         self, *, heads: int, kv_heads: int, head_dim: int, context: int, layers: int, width: int,
-        element_bits: int = 8, elements: int = 1, parallel: int = 1, name: str = "attention",
+        element_bits: int = 8, elements: int = 1, parallel: int = 1, windowed: bool = False,
+        sinks: int = 0, name: str = "attention",
     ) -> None:  # fmt: skip
         self.heads = heads
         self.group = heads // kv_heads
@@ -90,11 +100,16 @@ class Attention(wiring.Component):
         self.exp2 = rom.copies("exp2", 1 << EXP2_FRACTION_BITS, PROBABILITY_BITS, parallel)
         self.units = [
             AttentionHead(
-                head_dim=head_dim, context=context, element_bits=element_bits, elements=elements
+                head_dim=head_dim, context=context, element_bits=element_bits,
+                elements=elements, sinks=sinks > 0,
             )
             for _ in range(parallel)
-        ]
+        ]  # fmt: skip
         self.scores = Ram(context, parallel * self.units[0].score_bits)
+        self.windowed = windowed
+        self.sinks = None
+        if sinks:
+            self.sinks = rom.Rom(f"{name}_sink", sinks, parallel * self.units[0].score_bits)
         super().__init__(
             {
                 "q": In(stream.Signature(beat(width, elements))),
@@ -115,6 +130,8 @@ class Attention(wiring.Component):
                 "low": In(signed(width)),
                 "high": In(signed(width)),
             }
+            | ({"reach": In(range(max(2, context)))} if windowed else {})
+            | ({"sink_base": In(range(max(2, sinks)))} if sinks else {})
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -149,7 +166,9 @@ class Attention(wiring.Component):
         base = Signal.like(self.cache_base)
         issue, weigh, out_phase, load, clear = (Signal() for _ in range(5))
         divided, emitted = Signal(), Signal()
-        last_index = index == self.position
+        of_sink = Signal()
+        count, first = self._seen(m, base)
+        last_index = index == count
         with m.FSM(name="attention"):
             with m.State("IDLE"), m.If(self.start):
                 m.d.sync += [base.eq(self.cache_base), number.eq(0), in_word.eq(0)]
@@ -167,7 +186,14 @@ class Attention(wiring.Component):
                             m.d.sync += receiver.eq(1)
                             m.next = "READY"
             with m.State("READY"), m.If(self.go):
-                m.next = "SCORE"
+                m.next = "SCORE" if self.sinks is None else "SINK"
+            if self.sinks is not None:
+                with m.State("SINK"):  # its score is out of the ROM: the first maximum
+                    m.d.comb += clear.eq(1)
+                    m.next = "SCORE"
+                with m.State("WEIGH SINK"):
+                    m.d.comb += [weigh.eq(1), of_sink.eq(1)]
+                    m.next = "WEIGH"
             with m.State("SCORE"):
                 m.d.comb += [issue.eq(1), self.scoring.eq(1)]
                 m.d.sync += index.eq(index + 1)
@@ -177,7 +203,7 @@ class Attention(wiring.Component):
                 m.d.comb += self.waiting.eq(1)
                 m.d.sync += index.eq(0)
                 with m.If(self.units[0].scored):
-                    m.next = "WEIGH"
+                    m.next = "WEIGH" if self.sinks is None else "WEIGH SINK"
             with m.State("WEIGH"):
                 m.d.comb += weigh.eq(1)
                 m.d.sync += index.eq(index + 1)
@@ -202,13 +228,15 @@ class Attention(wiring.Component):
         # Values: the word meets its probability in the multipliers.
         on = Const(1)
         v_index = Signal.like(self.position)
-        v_issue = delay(m, on, weigh, WEIGHT_LATENCY - CACHE_LATENCY, reset=True)
+        valued = weigh if self.sinks is None else weigh & ~of_sink
+        v_issue = delay(m, on, valued, WEIGHT_LATENCY - CACHE_LATENCY, reset=True)
         with m.If(clear):
             m.d.sync += v_index.eq(0)
         with m.Elif(v_issue):
             m.d.sync += v_index.eq(v_index + 1)
         m.d.comb += scores.addr.eq(index)
-        m.d.comb += [k_word.addr.eq(base + index), v_word.addr.eq(base + v_index)]
+        m.d.comb += [k_word.addr.eq(first + index), v_word.addr.eq(first + v_index)]
+        self._sinks(m, number, of_sink)
 
         vector = self.head_dim * self.element_bits
         for j, unit in enumerate(self.units):
@@ -219,7 +247,7 @@ class Attention(wiring.Component):
                 unit.clear.eq(clear),
                 unit.issue.eq(issue),
                 unit.weigh.eq(weigh),
-                unit.last.eq(last_index),
+                unit.last.eq(last_index if self.sinks is None else last_index & ~of_sink),
                 unit.index.eq(index),
                 unit.key.eq(k_word.data.word_select(place, vector)),
                 unit.value.eq(v_word.data.word_select(place, vector)),
@@ -228,6 +256,27 @@ class Attention(wiring.Component):
             ]
         self._emit(m, divided, out_phase, emitted)
         return m
+
+    def _seen(self, m: Module, base: Signal) -> tuple[Value, Value]:
+        """Positions that are read less one, and the cache word of the first of them."""
+        if not self.windowed:
+            return self.position, base
+        # Both are ready before the first score: a query's beat and `go` take two cycles at least.
+        on = Const(1)
+        count = register(m, on, Mux(self.position > self.reach, self.reach, self.position))
+        first = Signal.like(base)
+        m.d.sync += first.eq(base + self.position - count)
+        return count, first
+
+    def _sinks(self, m: Module, number: Signal, of_sink: Signal) -> None:
+        """Scores of the sinks of the heads that are computed."""
+        if self.sinks is None:
+            return
+        m.submodules.sinks = self.sinks
+        m.d.comb += self.sinks.addr.eq(self.sink_base + number)
+        scores = cut(self.sinks.data, signed(self.units[0].score_bits), self.parallel)
+        for unit, score in zip(self.units, scores, strict=True):
+            m.d.comb += [unit.sink.eq(score), unit.of_sink.eq(of_sink)]
 
     def _narrow(self, i: Any) -> list[Value]:
         """Elements of a stream's beat in the width of q, k and v."""

@@ -37,6 +37,8 @@ class AttentionHead(wiring.Component):
     ----------
     head_dim, context, element_bits, elements : int
         As of `rtl_gen.blocks.attention.Attention`.
+    sinks : bool
+        One score more takes part in the softmax, without a value.
 
     Members
     -------
@@ -52,6 +54,8 @@ class AttentionHead(wiring.Component):
         A score for the memory of all positions' scores, and its position.
     scored_word : In
         That memory's word, a cycle after `index`.
+    sink, of_sink : In
+        Only with sinks: that score, and whether it is the one that is weighed.
     scored, weighed : Out(1)
         Pulse: the last position's score, or weighted value, is in.
     last : In(1)
@@ -66,11 +70,14 @@ class AttentionHead(wiring.Component):
         Sums move down by a beat, and these move in at the top.
     """
 
-    def __init__(self, *, head_dim: int, context: int, element_bits: int, elements: int) -> None:
+    def __init__(
+        self, *, head_dim: int, context: int, element_bits: int, elements: int, sinks: bool = False
+    ) -> None:
         self.head_dim = head_dim
         self.context = context
         self.element_bits = element_bits
         self.elements = elements
+        self.sinks = sinks
         self.score_bits = 2 * element_bits + (head_dim - 1).bit_length()
         self.sum_bits = PROBABILITY_BITS + context.bit_length()
         self.acc_bits = self.sum_bits + element_bits
@@ -100,6 +107,7 @@ class AttentionHead(wiring.Component):
                 "shift": In(1),
                 "behind": In(elements * self.acc_bits),
             }
+            | ({"sink": In(signed(self.score_bits)), "of_sink": In(1)} if sinks else {})
         )
 
     def elaborate(self, platform: Any) -> Module:
@@ -121,7 +129,10 @@ class AttentionHead(wiring.Component):
         with m.Elif(p_valid):
             m.d.sync += self.total.eq(self.total + p)
         # The sums leave through one another, so that nothing has to choose among them.
-        moves = delay(m, on, p_valid, 2, reset=True) | self.shift
+        valued = p_valid
+        if self.sinks:
+            valued &= ~delay(m, on, self.of_sink, WEIGHT_LATENCY, reset=True)
+        moves = delay(m, on, valued, 2, reset=True) | self.shift
         following = Cat(self.sums, self.behind)[len(self.behind) :]
         parts = cut(self.sums, signed(self.acc_bits), self.head_dim)
         others = cut(following, signed(self.acc_bits), self.head_dim)
@@ -171,9 +182,11 @@ class AttentionHead(wiring.Component):
         ]
         with m.If(self.clear):
             m.d.sync += self.written.eq(0)
+            if self.sinks:
+                m.d.sync += best.eq(self.sink)
         with m.Elif(valid):
             m.d.sync += self.written.eq(self.written + 1)
-            with m.If((self.written == 0) | (score > best)):
+            with m.If((Const(0) if self.sinks else self.written == 0) | (score > best)):
                 m.d.sync += best.eq(score)
         return best
 
@@ -196,7 +209,10 @@ class AttentionHead(wiring.Component):
         """Distance from the maximum, scale, table, right shift."""
         on = Const(1)
         difference = Signal(self.score_bits + 1, reset_less=True)
-        m.d.sync += difference.eq(best - self.scored_word.as_signed())
+        score = self.scored_word.as_signed()
+        if self.sinks:
+            score = Mux(delay(m, on, self.of_sink, 1), self.sink, score)
+        m.d.sync += difference.eq(best - score)
         scaled = multiply(m, on, difference, self.score_multiplier)
         coarse = Signal.like(scaled, reset_less=True)
         z = Signal(range(MAX_EXPONENT + 1), reset_less=True)

@@ -194,7 +194,8 @@ class _Timeline:
             case "norm":
                 return self._norm(fields, opened, reads)
             case "attend":
-                return self._attention(start, opened, last - len(reads) + 1)
+                behind = min(self.position, fields.get("reach", self.position))
+                return self._attention(start, opened, last - len(reads) + 1, behind)
             case "embedding":
                 return 0, _run(max(start + 1 + EMBEDDING, opened), writes)
             case "route":
@@ -288,18 +289,21 @@ class _Timeline:
         gates = divided + GATE * (1 + np.arange(unit.k))
         return begin, _stream(np.maximum(gates, opened))
 
-    def _attention(self, start: int, opened: int, first_query: int) -> tuple[int, Times]:
+    def _attention(
+        self, start: int, opened: int, first_query: int, behind: int
+    ) -> tuple[int, Times]:
+        """Heads that see `behind` positions beside their own, a turn after the other."""
         unit: Any = self.chip.units["attention"]
         queries = unit.parallel * unit.beats
         tree = max(1, -(-(unit.head_dim - 1).bit_length() // 2)) if unit.head_dim > 1 else 0
         scored = CACHE_LATENCY + 2 + tree + 1
-        excess = (self.position + 1).bit_length()
+        excess, sink = (behind + 1).bit_length(), unit.sinks is not None
         results, query = [], max(first_query, start + 2)
         for turn in range(unit.heads // unit.parallel):
             ready = query + queries
             score = max(ready + 1, opened + (0 if turn else 1))
-            weigh = score + self.position + scored + 2
-            weighed = weigh + self.position + WEIGHT_LATENCY + 3
+            weigh = score + sink + behind + scored + 2
+            weighed = weigh + sink + behind + WEIGHT_LATENCY + 3
             emit = weighed + 1 + excess + 1
             results.append(_run(emit + 1 + LATENCY + MULTIPLY + ROUND_SHIFT + QUEUE, queries))
             last_query, query = query + queries - 1, emit + queries + 1

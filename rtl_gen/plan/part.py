@@ -250,6 +250,8 @@ def _attention(unit: Attention) -> Iterator[Part]:
     yield part("ram", unit.parallel, width=head.score_bits, depth=unit.context)
     yield from (_memory(table) for table in unit.exp2)
     yield _memory(unit.reciprocal)
+    if unit.sinks is not None:
+        yield _memory(unit.sinks)
 
 
 def attention_head(head: AttentionHead, count: int = 1) -> Part:

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from rtl_gen.blocks.attention import Attention, cache_heads, layer_words
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.beat import pack
 from rtl_gen.golden.attention import attention
 from rtl_gen.ir import tables
 from rtl_gen.ir.types import Dyadic, IntType
 from tests.blocks.drive import Bench, numbers, paced
-from tests.harness import parameters, run_cocotb
+from tests.harness import parameters, run_cocotb, seed
 
 I8 = IntType(8)
+SHAPE = ("heads", "kv_heads", "head_dim", "context", "layers", "element_bits", "elements",
+         "parallel")  # fmt: skip
 Draw = Callable[[np.random.Generator, IntType, int], NDArray[np.int64]]
 
 
@@ -88,49 +91,47 @@ def test_golden_query_heads_share_key_heads_in_order() -> None:
 
 @pytest.mark.cocotb
 @pytest.mark.parametrize(
-    ("heads", "kv_heads", "head_dim", "context", "layers", "element_bits", "elements", "parallel"),
+    ("numbers_of_shape", "window", "sinks"),
     [
-        (2, 1, 8, 4, 2, 8, 1, 1),
-        (4, 2, 5, 3, 1, 6, 1, 4),
-        (1, 1, 1, 9, 1, 10, 1, 1),
-        (3, 3, 2, 1, 2, 8, 1, 3),
-        (2, 1, 6, 3, 1, 8, 2, 2),
-        (2, 2, 4, 2, 1, 10, 4, 1),
-        (4, 1, 4, 5, 2, 8, 2, 2),
-        (8, 4, 4, 3, 2, 8, 4, 4),
+        ((2, 1, 8, 4, 2, 8, 1, 1), 0, False),
+        ((4, 2, 5, 3, 1, 6, 1, 4), 0, False),
+        ((1, 1, 1, 9, 1, 10, 1, 1), 0, False),
+        ((3, 3, 2, 1, 2, 8, 1, 3), 0, False),
+        ((2, 1, 6, 3, 1, 8, 2, 2), 0, False),
+        ((2, 2, 4, 2, 1, 10, 4, 1), 0, False),
+        ((4, 1, 4, 5, 2, 8, 2, 2), 0, False),
+        ((8, 4, 4, 3, 2, 8, 4, 4), 0, False),
+        ((1, 1, 1, 9, 1, 8, 1, 1), 3, False),
+        ((4, 2, 4, 3, 2, 8, 2, 2), 1, False),
+        ((1, 1, 2, 4, 1, 8, 2, 1), 0, True),
+        ((4, 2, 4, 5, 2, 9, 2, 4), 3, True),
     ],
 )
 def test_block_equals_golden(
-    heads: int,
-    kv_heads: int,
-    head_dim: int,
-    context: int,
-    layers: int,
-    element_bits: int,
-    elements: int,
-    parallel: int,
-    tmp_path: Path,
+    numbers_of_shape: tuple[int, ...], window: int, sinks: bool, tmp_path: Path
 ) -> None:
-    shape = {
-        "heads": heads,
-        "kv_heads": kv_heads,
-        "head_dim": head_dim,
-        "context": context,
-        "layers": layers,
-        "element_bits": element_bits,
-        "elements": elements,
-        "parallel": parallel,
+    shape = dict(zip(SHAPE, numbers_of_shape, strict=True))
+    rounds = shape["layers"] * shape["heads"] // shape["parallel"]
+    block = Attention(**shape, width=16, windowed=window > 0, sinks=rounds if sinks else 0)
+    files = {
+        "rom/exp2.hex": rom.image(tables.exp2(), 16),
+        "rom/reciprocal.hex": rom.image(tables.reciprocal(), 16),
     }
+    scores: list[int] = []
+    if sinks:
+        top = shape["head_dim"] << 2 * shape["element_bits"] - 2
+        count = shape["layers"] * shape["heads"]
+        drawn = np.random.default_rng(seed()).integers(-top, top, count)
+        drawn[0] = top
+        scores = drawn.tolist()
+        bits = block.units[0].score_bits
+        files["rom/attention_sink.hex"] = rom.image(
+            pack(scores, bits, shape["parallel"]), bits * shape["parallel"]
+        )
     run_cocotb(
-        Attention(**shape, width=16),
-        module=__name__,
-        build_dir=tmp_path,
-        parameters=shape,
-        files={
-            "rom/exp2.hex": rom.image(tables.exp2(), 16),
-            "rom/reciprocal.hex": rom.image(tables.reciprocal(), 16),
-        },
-    )
+        block, module=__name__, build_dir=tmp_path, files=files,
+        parameters=shape | {"window": window, "sinks": scores},
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -149,11 +150,18 @@ def test_parallel_heads_share_whole_cache_words() -> None:
         cache_heads(6, 3, 3)
 
 
+def shape_of() -> list[int]:
+    """Values of `SHAPE`."""
+    return [parameters()[name] for name in SHAPE]
+
+
 async def begin_bench(dut: Any, idle: str, stall: str) -> Bench:
     """A block out of reset."""
     bench = Bench(dut, ["q", "k", "v"], idle, stall, elements=parameters()["elements"])
+    extra = {"reach": 0} if parameters()["window"] else {}
+    extra |= {"sink_base": 0} if parameters()["sinks"] else {}
     await bench.reset(
-        start=0, go=0, store=0, store_base=0, position=0, cache_base=0, score_multiplier=1,
+        **extra, start=0, go=0, store=0, store_base=0, position=0, cache_base=0, score_multiplier=1,
         score_shift=0, shift=31, low=0, high=0,
     )  # fmt: skip
     return bench
@@ -161,7 +169,8 @@ async def begin_bench(dut: Any, idle: str, stall: str) -> Bench:
 
 async def play(bench: Bench, scene: Scene) -> None:
     """Fill the context of every layer, one position of each in turn, as a chip does."""
-    heads, kv_heads, head_dim, context, layers, element_bits, _, parallel = parameters().values()
+    heads, kv_heads, head_dim, context, layers, element_bits, _, parallel = shape_of()
+    window, sinks = parameters()["window"], parameters()["sinks"]
     kind = IntType(element_bits)
     score_shift = min(max(scene.score.shift + 2 * (element_bits - 8), 0), 47)
     score = Dyadic(scene.score.multiplier, score_shift)
@@ -182,16 +191,21 @@ async def play(bench: Bench, scene: Scene) -> None:
                 "low": scene.out.min,
                 "high": scene.out.max,
             }
+            # Of several layers only the first has a window.
+            reach = (window if window and not layer else context) - 1
+            ports |= {"reach": reach} if window else {}
+            own = sinks[layer * heads :][:heads]
+            ports |= {"sink_base": layer * heads // parallel} if sinks else {}
             where = f"{scene.name}, layer {layer}, position {position}"
             await bench.begin("store", go=0, **ports)
             k, v = (x[0, layer, position].ravel() for x in (keys, values))
             await bench.exchange([], where, k=k, v=v)
             await bench.drained()
             q = scene.q(bench.rng, kind, heads * head_dim)
-            seen = slice(position + 1)
+            seen = slice(max(0, position - reach), position + 1)
             y = attention(
                 q[None], keys[:, layer, seen], values[:, layer, seen], heads, score,
-                scene.shift, scene.out,
+                scene.shift, scene.out, np.array(own) if sinks else None,
             )  # fmt: skip
             await bench.begin(**ports)
             bench.dut.go.value = 1
@@ -208,7 +222,7 @@ async def whole_contexts_layer_by_layer(dut: Any, idle: str, stall: str) -> None
 
 @cocotb.test()
 async def nothing_is_scored_before_keys_and_values_are_in(dut: Any) -> None:
-    heads, _, head_dim, *_ = parameters().values()
+    heads, _, head_dim, *_ = shape_of()
     bench = await begin_bench(dut, "steady", "steady")
     await bench.begin()
     with pytest.raises(AssertionError, match="stopped before the last"):

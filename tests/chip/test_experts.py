@@ -33,6 +33,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
         Plan(4, elements=2, styles=(("layers.0.mlp.slots.0.up.weight", "serial"),
                                     ("layers.0.mlp.slots.0.down.weight", "parallel"))),
     ),
+    "windows_and_sinks": (checkpoints.gpt_oss, {}, Plan(4, elements=2, heads=2)),
     "norms_of_heads": (checkpoints.qwen3, {}, Plan(4, elements=2)),
 }  # fmt: skip
 
