@@ -32,7 +32,6 @@ from rtl_gen.unit_fields import (
     expert_fields,
     group_fields,
     norm_fields,
-    operand_width,
     piece_fields,
     route_fields,
     tail_fields,
@@ -339,8 +338,7 @@ class _Scheduler:
                 loop = self.layout(head.inputs[0]).loop()
                 if self.is_interleaved(head):
                     loop = self.sides(loop.base, op)
-                bits = operand_width(self.graph)
-                fields |= attention_fields(self.graph, self.images, op, self.plan.heads, bits)
+                fields |= attention_fields(self.graph, self.images, op, self.plan.heads)
                 fields |= self.walk("a", loop) | {"cache_base": self.cache_base(head)}
             case _:
                 raise UnsupportedError(f"no unit computes {type(op).__name__} (node {head.name})")

@@ -60,7 +60,7 @@ def operand_width(graph: ir.IntegerGraph) -> int:
 
 
 def attention_fields(
-    graph: ir.IntegerGraph, images: Images, op: ir.Attention, parallel: int, element_bits: int
+    graph: ir.IntegerGraph, images: Images, op: ir.Attention, parallel: int
 ) -> Fields:
     """Fields of attention, but for its walk and its cache; `parallel` heads are computed at once.
 
@@ -79,7 +79,7 @@ def attention_fields(
     if any(other.sinks for other in every):
         if not all(other.sinks for other in every):
             raise UnsupportedError("attention with sinks in some layers only has no unit")
-        fields["sink_base"] = images.sinks(op, parallel, element_bits)
+        fields["sink_base"] = images.sinks(op, parallel, operand_width(graph))
     return fields
 
 
