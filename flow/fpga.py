@@ -11,6 +11,7 @@ from flow import ecp5, files, mapping
 from flow.config import TargetConfig
 from flow.tools import base, ecppack, nextpnr_ecp5, yosys
 from rtl_gen.errors import FlowError
+from rtl_gen.plan.cost import LogicShare
 
 CELLS = "cells.json"
 TIMING = "timing.json"
@@ -42,7 +43,7 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
     room = ecp5.CAPACITY[target.device]
     linked_job = folder / "link"
     manifest = files.read_json(chip.parent / "manifest.json")
-    share: mapping.LogicShare | None = mapping.choose(manifest, room)
+    share: LogicShare | None = mapping.choose(manifest, room)
     while share is not None:
         chosen, mapped = share, shared(folder) / f"synthesis{share.suffix}"
         modules = _map_chip(chip, mapped, log, share)
@@ -92,7 +93,7 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
 
 
 def _map_chip(
-    chip: Path, mapped: Path, log: Path, share: mapping.LogicShare
+    chip: Path, mapped: Path, log: Path, share: LogicShare
 ) -> Mapping[str, Mapping[str, int]]:
     """Cells by type of every module of the mapped chip."""
     job = yosys.synthesize_chip(chip, chip.parent / "rom", share.defines)
@@ -108,7 +109,7 @@ def simulator(folder: Path) -> Path:
     folder : Path
         ``results/<model>/<target>`` after `synthesize`.
     """
-    share = mapping.LogicShare(**files.read_json(folder / CELLS)["logic_share"])
+    share = LogicShare(**files.read_json(folder / CELLS)["logic_share"])
     return shared(folder) / f"simulator{share.suffix}"
 
 

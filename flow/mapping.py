@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from flow.ecp5 import Resources
+from rtl_gen.plan.cost import LogicShare
 
 SINGLE_MODES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Width and depth of a DP16KD that is written and read on one port each, FPGA-TN-02204."""
@@ -16,33 +16,6 @@ BLOCK_RAM_SHARE = 0.97
 
 DISTRIBUTED_DEPTH = 16
 """Words up to which a memory that is written lies in the LUTs of a few slices."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogicShare:
-    """What synthesis builds from LUTs.
-
-    Parameters
-    ----------
-    product_bits : int
-        Lane multipliers with an operand of at most so many bits.
-    rom_bits : int
-        ROMs of at most so many bits.
-    """
-
-    product_bits: int = 0
-    rom_bits: int = 0
-
-    @property
-    def defines(self) -> dict[str, int]:
-        """Verilog macros, see `rtl_gen.fabric.product` and `rtl_gen.fabric.rom`."""
-        values = {"LUT_PRODUCTS": self.product_bits, "LOGIC_ROM_BITS": self.rom_bits}
-        return {name: value for name, value in values.items() if value}
-
-    @property
-    def suffix(self) -> str:
-        """Ending of the names of folders made with it."""
-        return "".join(f"_{name.lower()}{value}" for name, value in self.defines.items())
 
 
 def block_rams(width: int, depth: int, ports: int = 1) -> int:

@@ -156,12 +156,22 @@ def _rows(
     """Multiplier and bias of every row, in the order in which rows leave."""
     multiplier, bias = np.zeros((2, len(order)), np.int64)
     multiplier[order], bias[order] = _row_numbers(reader, memory, base, len(order))
-    where = f"{memory}, word {base}"
-    yield Tensor(op.multiplier, where, multiplier)
-    if op.bias is not None:
-        yield Tensor(op.bias, where, bias)
-    elif bias.any():
-        raise EvidenceError(f"{op.weight} has no bias, but {where} holds one")
+    yield Tensor(op.multiplier, f"{memory}, word {base}", multiplier)
+    yield from _bias(op.bias, op.weight, f"{memory}, word {base}", bias)
+
+
+def _bias(name: str | None, of: str, where: str, data: Integers) -> Iterator[Tensor]:
+    """The bias beside `of`.
+
+    Raises
+    ------
+    EvidenceError
+        If there is one that the graph has not.
+    """
+    if name is not None:
+        yield Tensor(name, where, data)
+    elif data.any():
+        raise EvidenceError(f"{of} has no bias, but {where} holds one")
 
 
 def _wired(
@@ -230,12 +240,8 @@ def _expert_rows(
     for expert in range(count):
         found = _row_numbers(reader, memory, base + expert * stride, rows)
         multiplier[expert], bias[expert] = found
-    where = f"{memory}, word {base}"
-    yield Tensor(op.multiplier, where, multiplier)
-    if op.bias is not None:
-        yield Tensor(op.bias, where, bias)
-    elif bias.any():
-        raise EvidenceError(f"{op.weight} has no bias, but {where} holds one")
+    yield Tensor(op.multiplier, f"{memory}, word {base}", multiplier)
+    yield from _bias(op.bias, op.weight, f"{memory}, word {base}", bias)
 
 
 def _embedding(reader: Reader, op: ir.Embedding, row: Mapping[str, int]) -> Iterator[Tensor]:
@@ -258,10 +264,7 @@ def _norm(reader: Reader, op: ir.Norm, row: Mapping[str, int]) -> Iterator[Tenso
     word, offset, pitch = reader.stream("norm_gain", base, n)
     yield Tensor(op.gain, where, reader.numbers("norm_gain", word, offset, GAIN_BITS, signed=True))
     bias = reader.numbers("norm_gain", word, offset + GAIN_BITS, pitch - GAIN_BITS, signed=True)
-    if op.bias is not None:
-        yield Tensor(op.bias, where, bias)
-    elif bias.any():
-        raise EvidenceError(f"{op.gain} has no bias, but {where} holds one")
+    yield from _bias(op.bias, op.gain, where, bias)
 
 
 def _rotary(reader: Reader, op: ir.Rotary, row: Mapping[str, int]) -> Iterator[Tensor]:

@@ -12,7 +12,7 @@ from rtl_gen.plan.resource import Resources, total
 
 @dataclass(frozen=True, slots=True)
 class LogicShare:
-    """What is built from LUTs because the device has too few blocks; see `flow.mapping`.
+    """What synthesis builds from LUTs because the device has too few blocks.
 
     Parameters
     ----------
@@ -24,6 +24,17 @@ class LogicShare:
 
     product_bits: int = 0
     rom_bits: int = 0
+
+    @property
+    def defines(self) -> dict[str, int]:
+        """Verilog macros, see `rtl_gen.fabric.product` and `rtl_gen.fabric.rom`."""
+        values = {"LUT_PRODUCTS": self.product_bits, "LOGIC_ROM_BITS": self.rom_bits}
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def suffix(self) -> str:
+        """Ending of the names of folders made with it."""
+        return "".join(f"_{name.lower()}{value}" for name, value in self.defines.items())
 
 
 @dataclass(frozen=True, slots=True)
