@@ -30,7 +30,6 @@ def main(words: list[str]) -> None:
             return
     from pyosys import libyosys
 
-    libyosys.log_to_stream(sys.stdout)
     if script:
         sys.path[:0] = [path for path in os.environ.get("PYTHONPATH", "").split(":") if path]
         sys.argv = [script, *rest]

@@ -105,6 +105,10 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
         plan = floorplan.plan(design, library, utilization, CLOCK)
         trial = folder / f"try{number}"
         found = _route(design, plan, library, views, trial, log)
+        if isinstance(found, str):
+            tries.append({"utilization": utilization, "fault": found})
+            print(f"  {utilization:.0%}: {coriolis.NAME} gave up: {found}", file=sys.stderr)
+            continue
         tries.append({"utilization": utilization, "open_segments": found.open_segments})
         print(f"  {utilization:.0%}: {plan.width:.0f} x {plan.height:.0f} um, "
               f"{found.open_segments} segments open", file=sys.stderr, flush=True)  # fmt: skip
@@ -122,7 +126,7 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
     if best is None:
         listed = ", ".join(map(str, target.utilization))
         raise TargetError(
-            f"{where}: nets stay open at every utilization ({listed}); add a lower one"
+            f"{where}: nothing is routed at any utilization ({listed}): {tries}; add a lower one"
         )
     for name in _KEPT:
         files.copy(best / name, folder / name)
@@ -138,8 +142,8 @@ def _route(
     views: Path,
     trial: Path,
     log: Path,
-) -> coriolis.Routing:
-    """Place and route once; open nets are a result."""
+) -> coriolis.Routing | str:
+    """Place and route once; open nets are a result, and so is a fault of the router's own."""
     text = json.dumps(floorplan.describe(plan, design, library, CLOCK), indent=1)
     job = coriolis.place(trial.parent / "design.blif", text, views)
     # A try that failed leaves no record; its statistics tell why.
@@ -149,6 +153,8 @@ def _route(
             files.copy(log, said)
         return coriolis.metrics(said.read_text())
     except ToolError:
+        if fault := coriolis.fault(log.read_text()):
+            return fault
         try:
             found = coriolis.metrics(log.read_text())
         except ValueError:

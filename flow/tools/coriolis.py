@@ -14,6 +14,7 @@ NAME = "Coriolis"
 ENVIRONMENT = "coriolis"
 _SHOWN = re.compile(r"\s+o\s+(Placing|Running (?:Kite|Katana|Global|Negociate).*|Global routing.*"
                     r"|Building detailed routing.*|Antenna effect.*)")  # fmt: skip
+_FAULT = re.compile(r"HurricaneError: (?:\[BUG\] )?(.+?)(?: \[|<|$)", re.MULTILINE)
 _COMPLETE = re.compile(r"(Track Segment|Wire Length) Completion Ratio \.* ?([\d.]+)% \[(.+?)\]")
 
 
@@ -64,6 +65,12 @@ def progress(line: str) -> str | None:
         return f"{found[1].lower()}s complete: {found[2]} %"
     found = _SHOWN.match(line)
     return found[1].rstrip(" .").lower() if found else None
+
+
+def fault(log: str) -> str:
+    """What the program says about a fault of its own, e.g. cells it could not place; else ""."""
+    found = _FAULT.search(log)
+    return " ".join(found[1].split()) if found else ""
 
 
 def metrics(log: str) -> Routing:

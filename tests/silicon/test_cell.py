@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from flow.silicon import cell, characterize, library
-from flow.tools import environment
+from flow.silicon import cell, characterize
 from rtl_gen.errors import FlowError
 
 STORED = Path(__file__).parent / "stored"
@@ -44,15 +42,9 @@ def settle(circuit: str, levels: Mapping[str, int]) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def circuits(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Circuits of the cells, as the generator makes them."""
-    if not environment.made("pdkmaster") and not os.environ.get("CI"):
-        pytest.skip("needs the environment pdkmaster: `snakemake -c2 "
-                    "results/pdk/c4m_sky130/library.json` makes it")  # fmt: skip
-    folder = tmp_path_factory.mktemp("cells")
-    library.make(folder, folder / "cells.log")
-    assert (folder / "library.json").read_text() == (STORED / "library.json").read_text()
-    return (folder / "cells.spi").read_text()
+def circuits(views: Path) -> str:
+    """Circuits of the cells."""
+    return (views / "cells.spi").read_text()
 
 
 @pytest.mark.parametrize("name", GATES)
