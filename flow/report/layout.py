@@ -9,7 +9,7 @@ from typing import Any
 HEADLINES = (
     ("design__core__area", "{:,.0f}", "µm²", "core area"),
     ("design__instance__count", "{:,.0f}", "cells", "in the layout, without fillers"),
-    ("timing__fmax", "{:.1f}", "MHz", "highest clock at the slowest corner"),
+    ("timing__fmax", "{:.1f}", "MHz", "highest clock at the slowest corner analyzed"),
     ("power__total", "{:.3f}", "mW", "at the clock asked for, first corner"),
     ("step__rate__clock", "{:,.0f}", "per second", "at the clock asked for"),
     ("step__energy", "{:,.1f}", "nJ", "a step"),

@@ -275,7 +275,7 @@ def _head(cell: Cell, ports: Sequence[str], corner: Corner, output: str) -> list
         f"* {cell.name} at {corner.name}",
         '.include "models.spice"',
         '.include "cell.spi"',
-        f".options temp={corner.celsius:g} trtol=1 chgtol=3e-16",
+        f".options temp={corner.celsius:g} trtol=1 chgtol=1e-17",
         f"vvdd vdd 0 {corner.voltage}",
         "vvss vss 0 0",
         *(f"v{pin} {pin} 0 pulse(0 0 1n 1n 1n 1n 1000n)" for pin in cell.inputs),
