@@ -102,6 +102,7 @@ class Generate:
     seed: int
     limit: int
     count: int
+    replay: int
 
 
 @dataclass(frozen=True, slots=True)

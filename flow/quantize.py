@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from flow import adapters, data, files, text
 from flow.config import ModelConfig
 from rtl_gen.adapter.pack import pack
+from rtl_gen.errors import ConfigError
 from rtl_gen.golden import interpreter, sample
 from rtl_gen.ir import serialize
 from rtl_gen.ir.integer import IntegerGraph, Sample
@@ -42,6 +43,7 @@ def run(model: ModelConfig, path: Path, folder: Path) -> None:
     )
     origin = {"checkpoint": base.checkpoint.digest}
     integer = quantize(graph, base.weights, recipe, examples.calibration, origin, parts)
+    integer = _with_replay(integer, model)
     numbers = quality(base.graph, base.weights, integer, examples.evaluation)
     routed = routing(base.graph, base.weights, integer, examples.evaluation)
     if routed is not None:
@@ -68,6 +70,17 @@ def run(model: ModelConfig, path: Path, folder: Path) -> None:
     for name, found in adapted.items():
         shown = ", ".join(f"{key} {value:.4f}" for key, value in found.items())
         print(f"  {model.name} with {name}: {shown}", file=sys.stderr)
+
+
+def _with_replay(graph: IntegerGraph, model: ModelConfig) -> IntegerGraph:
+    """`graph` with what it does when its context is full, as the model's YAML says."""
+    count = model.generate.replay
+    if count and not 2 <= count < graph.context:
+        raise ConfigError(
+            f"generate.replay: {count} tokens, but expected 0 or 2 to {graph.context - 1}, one "
+            f"less than the context of {graph.context}"
+        )
+    return replace(graph, replay=count)
 
 
 def samples(

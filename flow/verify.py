@@ -239,7 +239,7 @@ class _Seen:
 
     def _time(self, position: int, steps: Sequence[Step]) -> None:
         """Note intervals between tokens, and the chip's own counter for a first token."""
-        for index, step in enumerate(steps):
+        for index, step in enumerate(steps[: self.graph.context + 1 - position]):
             if index:
                 self.later.append(step.cycles)
                 self.cycles[position + index] = step.cycles
@@ -368,7 +368,8 @@ def _cases(
                   for factor in (1, 2))  # fmt: skip
     kept = cycle((places, 0, -(-places // 2)) if places else (0,))
     # A sequence that could fill a long context stops early, so that others get their turn.
-    limit = -(-tokens // len(prompts)) if graph.context > tokens else 0
+    endless = graph.context > tokens or graph.replay
+    limit = -(-tokens // len(prompts)) if endless else 0
     # Greedily at every pace, though there may be fewer prompts.
     for prompt, _ in zip(cycle(prompts), range(max(len(prompts), len(PACES))), strict=False):
         yield Case(tuple(prompt), 0, 0, limit)

@@ -121,7 +121,8 @@ class Chip(wiring.Component):
         )  # fmt: skip
         self.sequencer = Sequencer(
             depth=len(self.program.instructions), width=self.program.width, tokens=self.tokens,
-            context=graph.context, bos=graph.bos, eos=graph.eos, adapted_start=self.program.adapted,
+            context=graph.context, bos=graph.bos, eos=graph.eos, replay=graph.replay,
+            adapted_start=self.program.adapted,
         )  # fmt: skip
         self.identity = rom.Rom("identity", IDENTITY_BYTES, 8)
         self.activity = activity.names(self.program, self.units)

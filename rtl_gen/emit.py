@@ -159,6 +159,9 @@ def _memories(chip: Chip) -> list[dict[str, Any]]:
     memory = chip.memory
     width = memory.width * memory.elements
     found += [_state(f"vector_{copy}", width, memory.depth) for copy in "ab"]
+    history = chip.sequencer.history
+    if history is not None:
+        found.append(_state("history", history.width, history.depth))
     attention = chip.units.get("attention")
     if attention is not None:
         found += [_state(f"{cache}_cache", attention.word_bits, attention.words) for cache in "kv"]
@@ -243,6 +246,7 @@ def _manifest(
         "context": graph.context,
         "bos": list(graph.bos),
         "eos": list(graph.eos),
+        **({"replay": graph.replay} if graph.replay else {}),
         "beta_per_unit_temperature": beta,
         "identity": identity,
         "weights": asdict(work(graph)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,20 @@ class Run:
         """One of `SURROUNDINGS`."""
         return SURROUNDINGS[self.idle + 2 * self.stall]
 
+    def contexts(self, graph: IntegerGraph) -> list[Run]:
+        """Itself, cut where it begins anew because the context is full."""
+        whole = self.prompt + self.tokens
+        first, size, found = len(self.prompt), graph.context + 1, []
+        start = 0
+        while graph.replay and start + size < len(whole):
+            tokens = whole[start + first : start + size]
+            found.append(replace(self, prompt=whole[start : start + first], tokens=tokens, limit=0))
+            start, first = start + size - graph.replay, graph.replay
+        last = whole[start + first :]
+        limit = len(last) if self.limit == len(self.tokens) else 0
+        kept = replace(self, prompt=whole[start : start + first], tokens=last, limit=limit)
+        return [*found, kept] if found else [self]
+
     def ending(self, graph: IntegerGraph) -> str:
         """Why it ended."""
         if self.tokens and self.tokens[-1] in graph.eos:
@@ -73,6 +87,7 @@ def of_tokens(graph: IntegerGraph, runs: Sequence[Run]) -> dict[str, Any]:
         numbers) and whether a hole is ``required`` to be closed.
     """
     seen: dict[str, set[Any]] = defaultdict(set)
+    runs = [part for run in runs for part in run.contexts(graph)]
     for run in runs:
         fed = (*run.prompt, *run.tokens[:-1])
         first = len(run.prompt) - 1

@@ -48,7 +48,8 @@ def skeleton(graph: IntegerGraph) -> str:
             "constants": {
                 name: constant.data.shape for name, constant in graph.constants.items()
             },
-            "rest": [dict(graph.outputs), graph.context, graph.vocabulary, graph.bos, graph.eos],
+            "rest": [dict(graph.outputs), graph.context, graph.vocabulary, graph.bos, graph.eos,
+                     graph.replay],
         }
     )  # fmt: skip
 

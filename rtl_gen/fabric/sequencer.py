@@ -10,6 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.ram import Ram
 
 REFUSED = 0xFFFF
 """Data of the one beat that answers a prompt longer than the context."""
@@ -33,6 +34,8 @@ class Sequencer(wiring.Component):
         Largest number of steps of one sequence.
     bos, eos : sequence of int
         Token that `begin` starts with (at most one); tokens that end a sequence.
+    replay : int
+        Tokens read anew when the context is full; 0 ends the sequence there.
     adapted_start : int
         First word of the program of steps with an active adapter; 0 if there is no such program.
 
@@ -58,9 +61,11 @@ class Sequencer(wiring.Component):
 
     def __init__(
         self, *, depth: int, width: int, tokens: bool, context: int, bos: Sequence[int],
-        eos: Sequence[int], adapted_start: int = 0,
+        eos: Sequence[int], replay: int = 0, adapted_start: int = 0,
     ) -> None:  # fmt: skip
         self.adapted_start = adapted_start
+        self.replay = replay
+        self.history = Ram(context, 16) if replay else None
         self.tokens = tokens
         self.context = context
         self.bos = tuple(bos)
@@ -100,6 +105,7 @@ class Sequencer(wiring.Component):
         wait = Signal(range(rom.LATENCY + 1))
         elapsed = Signal(32)
         last = Signal()
+        again, replaying, drawn = Signal(), Signal(), Signal(16)
         generated = Signal(16)
         idle, ended = Signal(), Signal()
         m.d.comb += self.busy.eq(~idle)
@@ -109,6 +115,8 @@ class Sequencer(wiring.Component):
             with m.State("IDLE"):
                 m.d.comb += [idle.eq(1), self.boundary.eq(1)]
                 m.d.sync += [elapsed.eq(0), self.position.eq(0), generated.eq(0), wait.eq(0)]
+                if self.history is not None:
+                    m.d.sync += again.eq(0)
                 if self.tokens:
                     self._accept(m, last)
                     if self.bos:
@@ -121,8 +129,12 @@ class Sequencer(wiring.Component):
                     with m.If(self.i.valid):
                         m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.comb += self.loading.eq(self.position == 0)
+                m.d.comb += self.loading.eq(
+                    (self.position == 0) & ~again if self.history else self.position == 0
+                )
                 m.d.sync += ended.eq(0)
+                if self.history is not None:
+                    m.d.comb += self.history.write.eq(1)
                 if self.adapted_start:
                     m.d.sync += counter.eq(Mux(self.adapted, self.adapted_start, 0))
                 m.next = "RUN"
@@ -136,6 +148,10 @@ class Sequencer(wiring.Component):
                 if self.tokens:
                     with m.If(last):
                         m.next = "EMIT"
+                    if self.history is not None:
+                        with m.Elif(replaying):
+                            m.d.sync += self.position.eq(self.position + 1)
+                            m.next = "REPLAY"
                     with m.Elif(self.position == self.context - 1):
                         m.next = "DROP"
                     with m.Else():
@@ -144,7 +160,19 @@ class Sequencer(wiring.Component):
                 else:
                     m.next = "IDLE"
             if self.tokens:
-                self._sequence_states(m, last, generated, elapsed)
+                self._sequence_states(m, last, generated, elapsed, again, replaying)
+                if self.history is not None:
+                    self._replay_states(m, self.history, last, elapsed, replaying, drawn)
+        if self.history is not None:
+            m.submodules.history = self.history
+            m.d.comb += [
+                self.history.write_addr.eq(self.position),
+                self.history.write_data.eq(self.token),
+                self.history.addr.eq(self.position + (self.context + 1 - self.replay)),
+            ]
+            # A drawn token stays until the next one, past the steps that read the ones before it.
+            with m.If(self.drawn.valid & self.drawn.ready):
+                m.d.sync += drawn.eq(self.drawn.payload)
         return m
 
     def _issue(self, m: Module, last: Signal, wait: Signal, ended: Signal) -> None:
@@ -181,7 +209,25 @@ class Sequencer(wiring.Component):
             m.d.sync += [self.token.eq(self.i.payload[:16]), last.eq(self.i.payload[16])]
             m.next = "FETCH"
 
-    def _sequence_states(self, m: Module, last: Signal, generated: Signal, elapsed: Signal) -> None:
+    def _replay_states(
+        self, m: Module, history: Ram, last: Signal, elapsed: Signal, replaying: Signal,
+        drawn: Signal,
+    ) -> None:  # fmt: skip
+        """Read the tokens at the end of the full context anew, the one just drawn last."""
+        final = self.position == self.replay - 1
+        with m.State("REPLAY"):
+            m.d.comb += self.boundary.eq(1)
+            m.d.sync += elapsed.eq(0)
+            m.next = "REPLAYED"
+        with m.State("REPLAYED"):
+            m.d.sync += self.token.eq(Mux(final, drawn, history.data))
+            m.d.sync += [last.eq(final), replaying.eq(~final)]
+            m.next = "FETCH"
+
+    def _sequence_states(
+        self, m: Module, last: Signal, generated: Signal, elapsed: Signal, again: Signal,
+        replaying: Signal,
+    ) -> None:  # fmt: skip
         """Prompt tokens, generated tokens, and prompts longer than the context."""
         with m.State("PROMPT"):
             m.d.comb += self.boundary.eq(1)
@@ -189,7 +235,9 @@ class Sequencer(wiring.Component):
             self._accept(m, last)
         with m.State("EMIT"):
             token = self.drawn.payload
-            final = (self.position == self.context - 1) | (generated + 1 == self.limit)
+            full = self.position == self.context - 1
+            limited = generated + 1 == self.limit
+            final = full | limited if self.history is None else limited
             for end in self.eos:
                 final = final | (token == end)
             m.d.comb += [
@@ -204,6 +252,10 @@ class Sequencer(wiring.Component):
                 m.next = "FETCH"
                 with m.If(final):
                     m.next = "IDLE"
+                if self.history is not None:
+                    with m.Elif(full):
+                        m.d.sync += [self.position.eq(0), again.eq(1), replaying.eq(1)]
+                        m.next = "REPLAY"
         with m.State("DROP"):
             m.d.comb += self.i.ready.eq(1)
             with m.If(self.i.valid & self.i.payload[16]):

@@ -341,10 +341,14 @@ def generate(
     noise = graph.constants[draw.op.noise].data
     rng = initial_rng(seed)
     state = initial_state(graph, 1)
+    read: list[int] = []
     generated = 0
-    while state.position < graph.context:
-        given = {token_input: np.array([pending.pop(0)])}
-        values, state = step(graph, given, state, adapter)
+    while state.position < graph.context or graph.replay:
+        if state.position == graph.context:
+            state = initial_state(graph, 1)
+            pending, read = [*read[1 - graph.replay :], *pending], []
+        read.append(pending.pop(0))
+        values, state = step(graph, {token_input: np.array(read[-1:])}, state, adapter)
         if pending:
             continue
         token, rng = sample(values[draw.inputs[0]][0], noise, draw.op.shift, beta, rng, top_k)

@@ -282,6 +282,8 @@ class IntegerGraph:
         Number of tokens, 0 when the network does not read tokens.
     bos, eos : tuple of int
         Token that starts a sequence (at most one) and tokens that end it.
+    replay : int
+        Tokens with which a sequence begins anew when the context is full; 0 ends it there.
     origin : mapping of str to str
         Where the numbers came from, e.g. ``checkpoint`` (content digest, hexadecimal SHA-256).
     """
@@ -295,6 +297,7 @@ class IntegerGraph:
     vocabulary: int = 0
     bos: tuple[int, ...] = ()
     eos: tuple[int, ...] = ()
+    replay: int = 0
     origin: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, name: str) -> Value:

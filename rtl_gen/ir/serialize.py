@@ -177,6 +177,7 @@ def _describe(graph: ir.IntegerGraph) -> dict[str, Any]:
         "vocabulary": graph.vocabulary,
         "bos": list(graph.bos),
         "eos": list(graph.eos),
+        **({"replay": graph.replay} if graph.replay else {}),
         "origin": dict(graph.origin),
     }
 
@@ -226,6 +227,7 @@ def _restore(
         vocabulary=data["vocabulary"],
         bos=tuple(data["bos"]),
         eos=tuple(data["eos"]),
+        replay=data.get("replay", 0),
         origin=data["origin"],
     )
 

@@ -71,6 +71,8 @@ def _verify_tokens(graph: ir.IntegerGraph) -> None:
     for token in graph.bos + graph.eos:
         in_range = 0 <= token < graph.vocabulary
         expect(in_range, "graph", f"bos and eos below {graph.vocabulary}", token)
+    fits = graph.replay == 0 or 2 <= graph.replay < graph.context
+    expect(fits, "graph", f"0 or 2 to {graph.context - 1} tokens to replay", graph.replay)
     draws = [node.name for node in graph.nodes if isinstance(node.op, ir.Sample)]
     expect(len(draws) <= 1, "graph", "at most one Sample node", draws)
     if draws:

@@ -84,6 +84,27 @@ def test_generation_ends_with_eos():
     assert stopped == tokens[: tokens.index(end) + 1]
 
 
+def test_a_full_context_goes_on_with_its_last_tokens():
+    graph = replace(language(), eos=(), replay=5)
+    tokens = [3, 1, 4]
+    for _ in range(3):
+        begin = tokens[-5:] if len(tokens) > 3 else tokens
+        tokens += interpreter.generate(replace(graph, replay=0), begin, beta=0, seed=0)
+    limit = len(tokens) - 3
+    assert limit == 10 + 2 * 8
+    assert [3, 1, 4, *interpreter.generate(graph, [3, 1, 4], beta=0, seed=0, limit=limit)] == tokens
+
+
+def test_a_draw_goes_on_where_the_full_context_left_it():
+    graph = replace(language(), eos=(), replay=2)
+    long, short = (
+        list(interpreter.generate(g, [3], beta=40, seed=7, limit=30))
+        for g in (graph, replace(graph, replay=0))
+    )
+    assert long[: len(short)] == short
+    assert len(long) == 30
+
+
 def test_generate_refuses_what_it_cannot_start():
     graph = language()
     with pytest.raises(ValueError, match="13 tokens does not fit the context of 12"):

@@ -36,6 +36,21 @@ def test_ends_are_told_apart(tmp_path: Path) -> None:
     assert Run((1,), (other,) * graph.context, False, 0, False, False).ending(graph) == "context"
 
 
+def test_a_text_longer_than_the_context_is_cut_where_it_begins_anew(tmp_path: Path) -> None:
+    graph = replace(shapes.make("llama", tmp_path).graph, eos=(), replay=3)
+    tokens = tuple(k % graph.vocabulary for k in range(2 * graph.context))
+    first, *_, last = parts = Run(
+        (1, 2), tokens, sampled=False, limit=len(tokens), idle=False, stall=False
+    ).contexts(graph)
+    assert [len(part.prompt) for part in parts] == [2, 3, 3]
+    assert first.tokens == tokens[: graph.context - 1]
+    assert first.ending(graph) == "context"
+    assert parts[1].prompt == first.tokens[-3:]
+    assert sum((part.tokens for part in parts), ()) == tokens
+    assert last.ending(graph) == "limit"
+    assert coverage.of_tokens(graph, [*parts])["position, no token drawn"]["hit"] == 2
+
+
 def test_frames(tmp_path: Path) -> None:
     graph = shapes.make("mlp", tmp_path).graph
     value = next(item.value for item in graph.inputs if item.kind == "frame")
