@@ -122,12 +122,12 @@ class _Run:
         if during:
             chip.during(during, gap=gap)
         steps = list(chip.generate(prompt, beta=beta, seed=seed, limit=self.limit))
-        left = chip.waiting()
+        left = chip.waiting() if during else 0
         while left:  # the rest of a long image, in further sequences that are compared, too
             steps_more = list(chip.generate(prompt, beta=beta, seed=seed, limit=self.limit))
             self._same(what, [s.token for s in steps_more], [s.token for s in steps])
             self.tokens += len(steps_more)
-            left = chip.waiting()
+            left = chip.waiting() if during else 0
         self.writes += len(during)
         wanted = expected(graph, prompt, beta, seed, self.limit, image)
         self._same(what, [step.token for step in steps], wanted)
