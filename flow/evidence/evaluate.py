@@ -110,8 +110,14 @@ class _Evaluation:
             self.constant(cell, "CE", 1, name)
         elif cell.parameters["CEMUX"] not in {"1", "CE"}:
             raise EvidenceError(f"{self.module.name}: {name} has CEMUX {cell.parameters['CEMUX']}")
-        self.constant(cell, "LSR", 0, name)
-        self.known[cell.bit("Q")] = self.value(cell.bit("DI"))
+        data = self.value(cell.bit("DI"))
+        if cell.bit("LSR") != "x" and self.value(cell.bit("LSR")).any():
+            # Yosys makes resets of address bits above which a bit of the words has one value.
+            if cell.parameters.get("SRMODE", "LSR_OVER_CE") != "LSR_OVER_CE":
+                raise EvidenceError(f"{self.module.name}: {name} is reset without its clock")
+            set_ = cell.parameters.get("REGSET", "RESET") == "SET"
+            data = np.where(self.value(cell.bit("LSR")), np.uint8(set_), data)
+        self.known[cell.bit("Q")] = data
 
     def _block(self, name: str, cell: Cell, pin: str) -> None:
         where = f"{self.module.name}: {name}"

@@ -17,11 +17,19 @@ SHAPES = {"bytes": (700, 9), "halves": (40, 18), "wide": (90, 50), "deep": (4100
 
 
 def synthesized(
-    folder: Path, depth: int, width: int, *, logic: bool = False, pair: bool = False
+    folder: Path,
+    depth: int,
+    width: int,
+    *,
+    logic: bool = False,
+    pair: bool = False,
+    halves: bool = False,
 ) -> tuple[design.Module, list[int]]:
     """A ROM of random words, mapped to ECP5 cells; and the words."""
     rng = np.random.default_rng(seed())
     words = [int.from_bytes(rng.bytes(8), "big") & (1 << width) - 1 for _ in range(depth)]
+    if halves:  # one bit is 0 in the upper half of the words, another is 1
+        words = [w if k < depth // 2 else w & ~1 | 2 for k, w in enumerate(words)]
     abits = max(1, (depth - 1).bit_length())
     readers = ("0", "1") if pair else ("",)
     ports, wires = [], []
@@ -55,6 +63,14 @@ def test_words_of_block_rams(name: str, tmp_path: Path) -> None:
     read = evaluate.rom(module, depth)
     assert numbers(read.words) == words
     assert read.stray == ()
+
+
+def test_words_of_luts_with_resets(tmp_path: Path) -> None:
+    """Yosys makes a reset of an address bit above which a bit of the words has one value."""
+    module, words = synthesized(tmp_path, 512, 4, logic=True, halves=True)
+    registers = [cell for cell in module.cells.values() if cell.type == "TRELLIS_FF"]
+    assert any(cell.bit("LSR") not in ("0", "x") for cell in registers)
+    assert numbers(evaluate.rom(module, 512).words) == words
 
 
 def test_words_of_luts(tmp_path: Path) -> None:
