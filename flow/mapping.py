@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from flow.ecp5 import Resources
-from rtl_gen.plan.cost import LogicShare
+from rtl_gen.plan.cost import BLOCK_RAM_SHARE, LogicShare
 
 SINGLE_MODES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Width and depth of a DP16KD that is written and read on one port each, FPGA-TN-02204."""
-
-BLOCK_RAM_SHARE = 0.97
-"""Of the block RAMs, what memories may take: placement needs some room."""
 
 DISTRIBUTED_DEPTH = 16
 """Words up to which a memory that is written lies in the LUTs of a few slices."""

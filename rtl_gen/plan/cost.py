@@ -9,6 +9,9 @@ from rtl_gen.plan.fit import fit
 from rtl_gen.plan.part import Part
 from rtl_gen.plan.resource import Resources, total
 
+BLOCK_RAM_SHARE = 0.97
+"""Of the block RAMs, what memories may take: placement needs some room."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogicShare:
@@ -78,7 +81,7 @@ def predict(
             cost = _cost(units, family, LogicShare(bits, 0))
     roms = sorted({p.sizes["width"] * p.sizes["depth"] for p in parts if p.kind == "rom"})
     for bits in roms:
-        if cost.total.ebr > room.ebr:
+        if cost.total.ebr > BLOCK_RAM_SHARE * room.ebr:
             cost = _cost(units, family, LogicShare(cost.share.product_bits, bits))
     return cost
 

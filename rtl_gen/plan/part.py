@@ -290,7 +290,8 @@ def of_chip(chip: Chip) -> dict[str, list[Part]]:
         _bits(chip.units[unit], port)
         for head, ports in HEAD_CONFIG.items()
         for unit in [UNIT_OF.get(head, head)] if unit in chip.units
-        for port, field in ports.items() if field not in constant
+        for port, field in ports.items()
+        if field not in constant and port in chip.units[unit].signature.members
     )  # fmt: skip
     units["control"] = [
         part("control", bits=bits, units=len(chip.units), tokens=chip.tokens, tails=tails,

@@ -61,7 +61,9 @@ def test_the_page_shows_every_expert_s_share(tmp_path: Path) -> None:
     assert "<h2>Experts</h2>" not in dense
     assert "50.0 · 25.0 · 20.0 · 5.0" in routed
     assert "1.25" in routed
-    idle = re.search(r"it multiplies ([\d,]+) of ([\d,]+) stored weights. The other (\d+) %", routed)
+    idle = re.search(
+        r"it multiplies ([\d,]+) of ([\d,]+) stored weights. The other (\d+) %", routed
+    )
     assert idle is not None
     used, stored = (int(text.replace(",", "")) for text in idle.groups()[:2])
     assert int(idle[3]) == round(100 - 100 * used / stored)

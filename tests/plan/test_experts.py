@@ -43,6 +43,15 @@ def test_routers_and_experts_are_counted(graph: ir.IntegerGraph) -> None:
     assert set(slots(graph)) <= set(sizes)
 
 
+def test_chips_with_and_without_windows_and_sinks_are_counted(
+    graph: ir.IntegerGraph, tmp_path: Path
+) -> None:
+    with_sinks = graph_of("windows_and_sinks", tmp_path)
+    pins = Pins(4, 2, 1)
+    found = [chooser.search(g, (LARGE,), pins).candidates[0] for g in (graph, with_sinks)]
+    assert all(item.costs[0].units["attention"].lut > 100 for item in found)
+
+
 def test_a_sketch_has_the_sizes_of_a_chip_with_experts(graph: ir.IntegerGraph) -> None:
     real, sketch = (emit.design(graph, Plan(4, 2), kind) for kind in (emit.Images, Sketch))
     assert of_chip(real.chip) == of_chip(sketch.chip)
