@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from rtl_gen.errors import TargetError
+from rtl_gen.plan import resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,9 @@ IDCODE = {
     "LFE5U-85F": 0x41113043,
 }
 
-# A carry cell is two LUTs; a 16x4 RAM occupies the LUTs of two slices and the write port of a
-# third, whose two LUTs are lost.
 _CELLS = {
-    "LUT4": Resources(lut=1),
-    "CCU2C": Resources(lut=2),
-    "TRELLIS_DPR16X4": Resources(lut=6),
-    "TRELLIS_FF": Resources(ff=1),
-    "DP16KD": Resources(ebr=1),
-    "PDPW16KD": Resources(ebr=1),
-    "MULT18X18D": Resources(dsp=1),
+    name: Resources(*(int(getattr(each, item)) for item in NAMES))
+    for name, each in resource.CELLS["ecp5"].items()
 }
 
 

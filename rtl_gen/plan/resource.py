@@ -50,6 +50,8 @@ def total(parts: Iterable[Resources]) -> Resources:
     return sum(parts, Resources())
 
 
+# A carry cell is two LUTs; a 16x4 RAM occupies the LUTs of two slices and the write port of a
+# third, whose two LUTs are lost.
 _ECP5 = {
     "LUT4": Resources(lut=1),
     "CCU2C": Resources(lut=2),
