@@ -30,7 +30,7 @@ class Attention(wiring.Component):
     head vectors that are read at once. Queries arrive on `q`; `parallel` heads read one position
     per cycle, once for the scores and once for the weighted sum.
 
-    Cycles per `parallel` heads: ``2 * parallel * head_dim / elements + 2 * (position + 1) + 32``
+    Cycles per `parallel` heads: ``2 * parallel * head_dim / elements + 2 * (position + 1) + 34``
     about.
 
     Parameters
