@@ -49,7 +49,8 @@ class Sites:
         return [(start + 2 * k, k) for start in starts for k in range(4)]
 
 
-# Read from placements of nextpnr-ecp5 0.11.1.0.post826 that fill each device.
+# Read from placements of nextpnr-ecp5 0.11.1.0.post826 that fill each device; the 12F, to
+# nextpnr, is a 25F.
 SITES = {
     "LFE5U-12F": Sites((25, 37), 3, 4, 25),
     "LFE5U-25F": Sites((25, 37), 3, 4, 25),
