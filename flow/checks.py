@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flow.silicon.timing import worst_corner
+
 _LEAST_DISTINCT = 3
 _LARGEST_SHARE = 0.8
 """A comparison whose outputs are nearly all the same proves little."""
@@ -41,9 +43,10 @@ def judge(metrics: Mapping[str, Any]) -> tuple[Check, ...]:
         return (
             _routed(values),
             _layout(metrics["layout"]["lvs"]),
-            _rules(metrics["layout"]["drc"]),
-            _timing(values),
-            _hold(values),
+            _rules(metrics["layout"]["drc"], "design rules", "rules"),
+            _rules(metrics["layout"]["antenna"], "antenna rules", "layers"),
+            _timing(values, _corner(metrics, "setup_ns")),
+            _hold(values, _corner(metrics, "hold_ns")),
             equal(metrics["verification"]["rtl"], "RTL equals golden"),
             equal(metrics["verification"]["netlist"], "routed netlist equals golden"),
             quality(values, metrics["conditions"]["loss_increase_bound"]),
@@ -58,22 +61,26 @@ def judge(metrics: Mapping[str, Any]) -> tuple[Check, ...]:
     )
 
 
-def _timing(values: Mapping[str, float]) -> Check:
+def _corner(metrics: Mapping[str, Any], key: str) -> str:
+    return f" at {worst_corner(metrics['layout']['timing'], key).split('_')[0]}"
+
+
+def _timing(values: Mapping[str, float], where: str = "") -> Check:
     slack = values.get("timing__setup__ws")
     if slack is None:
         return Check("timing", ok=False, detail="no timing was measured")
     detail = (
         f"{values['timing__fmax']:.1f} MHz reached, {values['clock__frequency']:g} MHz asked for, "
-        f"slack {slack:+.2f} ns"
+        f"slack {slack:+.2f} ns{where}"
     )
     return Check("timing", slack >= 0, detail)
 
 
-def _hold(values: Mapping[str, float]) -> Check:
+def _hold(values: Mapping[str, float], where: str) -> Check:
     slack = values.get("timing__hold__ws")
     if slack is None:
         return Check("hold", ok=False, detail="no timing was measured")
-    return Check("hold", slack >= 0, f"slack {slack:+.3f} ns between registers")
+    return Check("hold", slack >= 0, f"slack {slack:+.3f} ns between registers{where}")
 
 
 def _routed(values: Mapping[str, float]) -> Check:
@@ -95,12 +102,21 @@ def _layout(lvs: Mapping[str, Any]) -> Check:
                  detail=f"{detail}; {lvs['mismatches']} differences: {first}")  # fmt: skip
 
 
-def _rules(drc: Mapping[str, Any]) -> Check:
-    detail = f"{drc['violations']} violations of {drc['rules']} rules"
-    if drc["violations"]:
-        worst = max(drc["by_rule"], key=lambda rule: drc["by_rule"][rule])
-        detail = f"{detail}, the most of {worst}"
-    return Check("design rules", drc["violations"] == 0 and drc["rules"] > 0, detail)
+def _rules(found: Mapping[str, Any], name: str, looked: str) -> Check:
+    """No rule is broken, and some were looked at.
+
+    Parameters
+    ----------
+    found : mapping
+        What a checker found.
+    looked : str
+        Its entry that says how much it looked at.
+    """
+    detail = f"{found['violations']} violations of {found[looked]} {looked}"
+    groups = found["by_rule" if looked == "rules" else "by_layer"]
+    if found["violations"]:
+        detail = f"{detail}, the most of {max(groups, key=lambda group: groups[group])}"
+    return Check(name, found["violations"] == 0 and found[looked] > 0, detail)
 
 
 def equal(found: Mapping[str, Any], name: str) -> Check:

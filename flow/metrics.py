@@ -52,6 +52,7 @@ METRICS: Mapping[str, Metric] = {
     "route__wirelength": Metric("Wires", "µm", "lower"),
     "route__open_segments": Metric("Wires that are not routed", "segments", "lower"),
     "klayout__drc_error__count": Metric("Design rule violations", "violations", "lower"),
+    "antenna__violating__nets": Metric("Antenna rule violations", "violations", "lower"),
     "design__lvs_error__count": Metric("Differences of layout and netlist", "differences", "lower"),
     "timing__fmax": Metric("Highest clock", "MHz", "higher"),
     "timing__setup__ws": Metric("Worst setup slack", "ns", "higher"),

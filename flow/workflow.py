@@ -66,8 +66,10 @@ _SOURCES = {
     "layout": (
         "flow/engines/coriolis.txt", "flow/engines/coriolis_place.py",
         "flow/engines/coriolis_strap.py", "flow/engines/klayout.txt",
-        "flow/engines/klayout_finish.py", "flow/engines/precheck.txt",
-        "flow/silicon/floorplan.py", "flow/silicon/layout.py", "flow/silicon/netlist.py",
+        "flow/engines/klayout_antenna.py", "flow/engines/klayout_finish.py",
+        "flow/engines/klayout_stitch.py", "flow/engines/precheck.txt", "flow/silicon/channel.py",
+        "flow/silicon/floorplan.py", "flow/silicon/hierarchy.py", "flow/silicon/layout.py",
+        "flow/silicon/netlist.py", "flow/silicon/partition.py", "flow/silicon/tiles.py",
     ),
     "lvs": ("flow/engines/klayout.txt", "flow/engines/klayout_lvs.py"),
     "timing": (

@@ -9,6 +9,7 @@ from flow.commands.stages import add_files, add_stage
 from flow.silicon import (
     characterize,
     harden,
+    hierarchy,
     layout,
     library,
     librelane,
@@ -111,8 +112,8 @@ def _map(args: argparse.Namespace) -> int:
 
 def _layout(args: argparse.Namespace) -> int:
     chosen = target.load(args.config)
-    layout.place(args.mapped, chosen, str(args.config), args.views, args.folder,
-                 args.log or args.folder / "layout.log")  # fmt: skip
+    hierarchy.place(args.mapped, chosen, str(args.config), args.views, args.folder,
+                    args.log or args.folder / "layout.log")  # fmt: skip
     return 0
 
 
@@ -157,7 +158,7 @@ def _characterize(args: argparse.Namespace) -> int:
 
 
 def _measure(args: argparse.Namespace) -> int:
-    parts = ("cells", "place", "finish", "lvs", "drc", "timing", "power")
+    parts = ("cells", "place", "finish", "lvs", "drc", "antenna", "timing", "power")
     metrics = measure.collect(
         config.load_model(args.config),
         target.load(args.target),

@@ -70,6 +70,7 @@ def configure(cell: Any, plan: dict[str, Any]) -> Any:
     conf.cfg.etesian.densityVariation = options["density_variation"]
     conf.cfg.etesian.aspectRatio = 1.0
     conf.cfg.etesian.spaceMargin = options["space_margin"]
+    conf.cfg.etesian.antennaGateMaxWL = u(options["wire_without_diode"])
     conf.cfg.etesian.cell.power = coriolis_strap.NAME
     conf.cfg.anabatic.globalIterations = options["global_iterations"]
     conf.cfg.katana.runRealignStage = False

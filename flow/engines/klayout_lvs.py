@@ -4,7 +4,8 @@ Runs in the environment ``klayout``. Reads ``chip.gds``, ``layout.json`` (what p
 it placed, see ``coriolis_place.py``) and ``library.json``; writes ``lvs.json`` and, about the
 wires of each net, ``wires.json``. Wires from local
 interconnect to metal 5 are extracted from the layout; a cell is a black box that is known by its
-pins' labels. Nets of one name are not joined: every connection must be there in metal.
+pins' labels; tiles are dissolved into their cells. Nets of one name are not joined: every
+connection must be there in metal.
 
 A mismatch is a result, not an error: it exits with 0 once it has compared.
 """
@@ -178,6 +179,9 @@ def main() -> None:
     layout = kdb.Layout()
     layout.read("chip.gds")
     top = layout.top_cell()
+    stamped = set(placed.get("tiles", ()))
+    for instance in [item for item in top.each_inst() if item.cell.name in stamped]:
+        instance.flatten(1)
     found = extract(layout, top)
     extracted = found.netlist()
     extracted.case_sensitive = True

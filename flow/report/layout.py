@@ -6,6 +6,8 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from flow.silicon.timing import worst_corner
+
 HEADLINES = (
     ("design__core__area", "{:,.0f}", "µm²", "core area"),
     ("design__instance__count", "{:,.0f}", "cells", "in the layout, without fillers"),
@@ -51,13 +53,23 @@ def _sizes(layout: Mapping[str, Any], values: Mapping[str, float]) -> list[tuple
         ("die area, µm²", f"{values['design__die__area']:,.0f}"),
         ("core: the rows, µm", f"{core[0]:,.1f} × {core[1]:,.1f}"),
         ("core area, µm²", f"{values['design__core__area']:,.0f}"),
+        *_tiles(layout["tiles"]),
         ("part of the core that cells fill, %",
          f"{100 * values['design__instance__utilization']:.1f}"),
         ("wires, mm", f"{values['route__wirelength'] / 1e3:,.1f}"),
         ("design rules: violations, rules looked at",
          f"{layout['drc']['violations']}, {layout['drc']['rules']}"),
+        ("antenna rules: violations, layers looked at",
+         f"{layout['antenna']['violations']}, {layout['antenna']['layers']}"),
         ("layout against netlist: differences", f"{layout['lvs']['mismatches']}"),
     ]  # fmt: skip
+
+
+def _tiles(tiles: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    if not tiles:
+        return []
+    drawn = {item["drawn"] for item in tiles.values()}
+    return [("tiles: laid out, stamped", f"{len(drawn)}, {len(tiles)}")]
 
 
 def _timing(
@@ -84,7 +96,7 @@ def _power(units: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float, f
 
 def _slowest(found: Mapping[str, Any]) -> tuple[str, list[tuple[str, str, float, float]]]:
     """Corner of the path with the least slack, and the path with its running sum."""
-    name = min((key for key in found if key.endswith("wires")), key=lambda k: found[k]["setup_ns"])
+    name = worst_corner(found, "setup_ns")
     total, rows = 0.0, []
     for kind, where, delay in found[name]["path"]:
         total += delay

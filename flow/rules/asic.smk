@@ -59,6 +59,7 @@ rule lay_out:
         place=update("results/{model}/{target}/place.json"),
         summary=update("results/{model}/{target}/finish.json"),
         drc=update("results/{model}/{target}/drc.json"),
+        antenna=update("results/{model}/{target}/antenna.json"),
     log:
         "logs/{model}/{target}/layout.log",
     wildcard_constraints:
@@ -67,7 +68,7 @@ rule lay_out:
     conda:
         "../envs/intaglio.yaml"
     params:
-        settings=of_target("target_settings", "utilization"),
+        settings=of_target("target_settings", "utilization", "tile_cells"),
         sources=intaglio.sources("layout"),
         tools=intaglio.versions("klayout"),
     message:
@@ -284,6 +285,7 @@ rule collect_layout_metrics:
         finish=rules.lay_out.output.summary,
         lvs=rules.compare_layout.output.result,
         drc=rules.lay_out.output.drc,
+        antenna=rules.lay_out.output.antenna,
         timing=rules.analyze_timing.output.result,
         power=rules.analyze_power.output.result,
     output:

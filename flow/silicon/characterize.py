@@ -67,7 +67,7 @@ def run(views: Path, name: str, output: Path, log: Path) -> None:
                 _decks(item, ports, corner, stretch), with_junctions(text),
                 views / f"models/{name}.spice",
             )  # fmt: skip
-            if base.run(job, folder, log):
+            if base.run(job, folder, log, environment=ngspice.environment_variables()):
                 print(
                     f"  {name}: {item.name}, {number} of {len(used)}", file=sys.stderr, flush=True
                 )

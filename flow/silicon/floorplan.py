@@ -19,7 +19,7 @@ EDGE = 0.05
 
 OPTIONS = {
     "density_variation": 0.05, "space_margin": 0.10, "global_iterations": 20, "ripup_limit": 7,
-    "reserved_tracks": 12,
+    "reserved_tracks": 12, "wire_without_diode": 120.0,
 }  # fmt: skip
 
 
@@ -45,6 +45,10 @@ class Floorplan:
 def plan(netlist: Netlist, library: Library, utilization: float, clock: str) -> Floorplan:
     """Square block whose mapped cells fill `utilization` of it: inputs west, outputs east.
 
+    See Also
+    --------
+    tile : A block with all its pins at one side.
+
     Raises
     ------
     TargetError
@@ -63,6 +67,21 @@ def plan(netlist: Netlist, library: Library, utilization: float, clock: str) -> 
         (clock, "north", _track(width / 2, TRACK_VERTICAL)),
     ]
     return Floorplan(rows, round(width, 3), round(height, 3), tuple(pins))
+
+
+def tile(netlist: Netlist, library: Library, utilization: float, tooth: float) -> Floorplan:
+    """Block with all pins east at multiples of `tooth`, as nearly square as they let it be."""
+    area = sum(library.cells[gate.cell].area for gate in netlist.gates)
+    ports = _ordered(list(netlist.ports))
+    side = max(math.sqrt(area / utilization), (len(ports) + 2) * tooth / (1 - 2 * EDGE))
+    rows = math.ceil(side / library.row_height)
+    height = rows * library.row_height
+    # Many pins make it higher than wide, and narrower than this there is no room for straps.
+    width = math.ceil(max(area / utilization / height, 12 * library.row_height) / library.grid)
+    step = int((1 - 2 * EDGE) * height / tooth / len(ports)) * tooth
+    first = math.ceil(EDGE * height / tooth) * tooth
+    pins = tuple((port, "east", round(first + i * step, 3)) for i, port in enumerate(ports))
+    return Floorplan(rows, round(width * library.grid, 3), round(height, 3), pins)
 
 
 def describe(

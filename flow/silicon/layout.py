@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ MOST_CELLS = 20_000
 """Largest netlist that is given to Coriolis: it left nets open above 17,000 cells."""
 
 _KEPT = ("chip.gds", "chip.png", "layout.json", "routed.json", "netlist.v", "drc.json",
-         "finish.json")  # fmt: skip
+         "antenna.json", "finish.json")  # fmt: skip
 PIXELS = 1400
 # Okabe and Ito's colours, then lighter ones.
 COLOURS = (
@@ -68,9 +69,18 @@ def synthesize(chip: Path, views: Path, folder: Path, log: Path) -> None:
     print(f"  {len(mapped.gates)} cells, {area:,.0f} um2", file=sys.stderr)
 
 
+Plan = Callable[[netlist.Netlist, cell.Library, float], floorplan.Floorplan]
+"""Gives the block of a netlist whose cells fill a part of it."""
+
+
+def square(design: netlist.Netlist, library: cell.Library, part: float) -> floorplan.Floorplan:
+    """Block of a whole chip."""
+    return floorplan.plan(design, library, part, CLOCK)
+
+
 def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Path,
-          log: Path) -> None:  # fmt: skip
-    """Place, route, finish and check design rules, in a larger core until all is well.
+          log: Path, block: Plan = square) -> None:  # fmt: skip
+    """Place, route, finish and check rules, in a larger core until all is well.
 
     Parameters
     ----------
@@ -80,9 +90,9 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
         File of the target, for messages.
     folder : Path
         Receives ``chip.gds``, ``chip.png``, ``layout.json`` (what is where), ``routed.json`` and
-        ``netlist.v`` (the netlist in the layout), ``drc.json`` and ``place.json`` (how it went).
-        If design rules are broken at every utilization, these are of the try with the fewest
-        violations: the checks judge it.
+        ``netlist.v`` (the netlist in the layout), ``drc.json``, ``antenna.json`` and
+        ``place.json`` (how it went). If rules are broken at every utilization, these are of the
+        try with the fewest violations: the checks judge it.
 
     Raises
     ------
@@ -102,7 +112,7 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
     tries: list[dict[str, Any]] = []
     best: Path | None = None
     for number, utilization in enumerate(target.utilization, 1):
-        plan = floorplan.plan(design, library, utilization, CLOCK)
+        plan = block(design, library, utilization)
         trial = folder / f"try{number}"
         found = _route(design, plan, library, views, trial, log)
         if isinstance(found, str):
@@ -114,25 +124,36 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
               f"{found.open_segments} segments open", file=sys.stderr, flush=True)  # fmt: skip
         if found.open_segments:
             continue
-        rules = _finish(design, library, trial, log)
-        tries[-1] |= {"violations": rules.violations, "rows": plan.rows, **asdict(found)}
-        print(f"  {utilization:.0%}: {rules.violations} violations of {rules.rules} rules",
-              file=sys.stderr, flush=True)  # fmt: skip
-        if best is None or rules.violations < files.read_json(best / "drc.json")["violations"]:
+        placed = files.read_json(trial / "coriolis/layout.json")
+        placed["pins"] = {net: at for net, _, at in plan.pins}
+        routed = netlist.routed(placed, design, library)
+        finish(placed, routed, trial / "coriolis/routed.gds", library, trial, log)
+        broken = broken_rules(trial)
+        tries[-1] |= {"rows": plan.rows, **broken, **asdict(found)}
+        print(f"  {utilization:.0%}: {broken['violations']} violations of design rules, "
+              f"{broken['antennas']} of antenna rules", file=sys.stderr, flush=True)  # fmt: skip
+        if best is None or sum(broken.values()) < sum(broken_rules(best).values()):
             best = trial
             chosen = tries[-1]
-        if not rules.violations:
+        if not any(broken.values()):
             break
     if best is None:
         listed = ", ".join(map(str, target.utilization))
         raise TargetError(
             f"{where}: nothing is routed at any utilization ({listed}): {tries}; add a lower one"
         )
-    for name in _KEPT:
-        files.copy(best / name, folder / name)
+    keep(best, folder)
     files.write_json(
         folder / "place.json", {"coriolis": coriolis.version(), "tries": tries, "chosen": chosen}
     )
+
+
+def broken_rules(trial: Path) -> dict[str, int]:
+    """Violations of design rules and of antenna rules in a finished layout."""
+    return {
+        name: files.read_json(trial / f"{file}.json")["violations"]
+        for name, file in (("violations", "drc"), ("antennas", "antenna"))
+    }
 
 
 def _route(
@@ -164,27 +185,34 @@ def _route(
         return found
 
 
-def _finish(
-    design: netlist.Netlist, library: cell.Library, trial: Path, log: Path
-) -> klayout.Rules:
-    """Name, draw and check the routed layout in `trial`."""
-    placed = files.read_json(trial / "coriolis/layout.json")
-    routed = netlist.routed(placed, design, library)
+def keep(trial: Path, folder: Path) -> None:
+    """Take what was made in `trial` for what `folder` is about."""
+    for name in _KEPT:
+        files.copy(trial / name, folder / name)
+
+
+def finish(placed: Mapping[str, Any], routed: netlist.Netlist, gds: Path, library: cell.Library,
+           trial: Path, log: Path) -> None:  # fmt: skip
+    """Name, draw and check a routed layout; everything that is kept is then in `trial`."""
     plan = _drawing(placed, routed, library)
-    job = klayout.finish(trial / "coriolis/routed.gds", json.dumps(plan))
+    job = klayout.finish(gds, json.dumps(plan))
     base.run(job, trial / "klayout", log.with_suffix(".finish"))
     shapes = files.read_json(trial / "klayout/shapes.json")
     wanted = {netlist.alias(port) for port in routed.ports}
     labels = {label.replace("(", "[").replace(")", "]") for label in shapes["labels"]}
     if missing := sorted(wanted - labels):
         raise ToolError(f"{len(missing)} ports have no pin in the layout, among them {missing[0]}")
-    rules_job = klayout.rules(trial / "klayout/chip.gds", TOP)
+    rules_job = klayout.rules(trial / "klayout/chip.gds", routed.top)
     base.run(rules_job, trial / "drc", log.with_suffix(".drc"),
              environment=klayout.environment_variables())  # fmt: skip
     rules = klayout.violations((trial / "drc/rules.xml").read_text())
+    antenna_job = klayout.antennas(trial / "klayout/chip.gds")
+    base.run(antenna_job, trial / "antenna", log.with_suffix(".antenna"))
+    found = files.read_json(trial / "antenna/antenna.json")
+    files.write_json(trial / "antenna.json", {**found, "klayout": antenna_job.version})
     for name in ("chip.gds", "chip.png"):
         files.copy(trial / "klayout" / name, trial / name)
-    files.copy(trial / "coriolis/layout.json", trial / "layout.json")
+    files.write_json(trial / "layout.json", placed)
     files.write_json(trial / "routed.json", netlist.to_json(routed))
     files.write(trial / "netlist.v", netlist.verilog(routed))
     files.write_json(trial / "drc.json", {**asdict(rules), "klayout": rules_job.version})
@@ -201,11 +229,10 @@ def _finish(
             "fill_cells": len(placed["instances"]) - len(routed.gates),
         },
     )
-    return rules
 
 
 def _drawing(
-    placed: dict[str, Any], routed: netlist.Netlist, library: cell.Library
+    placed: Mapping[str, Any], routed: netlist.Netlist, library: cell.Library
 ) -> dict[str, Any]:
     """Content of ``finish.json`` of `flow.engines.klayout_finish`."""
     signal = [
@@ -219,7 +246,7 @@ def _drawing(
         x, y = item["at"]
         boxes[gate.unit].append([x, y, round(x + shape.width, 4), round(y + shape.height, 4)])
     colours = {unit: COLOURS[index % len(COLOURS)] for index, unit in enumerate(boxes)}
-    return {"top": TOP, "pixels": PIXELS, "boxes": boxes, "colours": colours}
+    return {"top": routed.top, "pixels": PIXELS, "boxes": boxes, "colours": colours}
 
 
 def compare(gds: Path, placed: Path, views: Path, result: Path, log: Path) -> None:

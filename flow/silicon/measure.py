@@ -13,6 +13,7 @@ from flow.measure import about, conditions, evidence, of_chip, of_steps
 from flow.metrics import record
 from flow.silicon.power import summary
 from flow.silicon.target import AsicTarget
+from flow.silicon.timing import worst_corner
 
 
 def collect(
@@ -28,6 +29,7 @@ def collect(
     finish: Mapping[str, Any],
     lvs: Mapping[str, Any],
     drc: Mapping[str, Any],
+    antenna: Mapping[str, Any],
     timing: Mapping[str, Any],
     power: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -35,14 +37,15 @@ def collect(
 
     Parameters
     ----------
-    quality, manifest, rtl, netlist, cells, place, finish, lvs, drc, timing, power : mapping
+    quality, manifest, rtl, netlist, cells, place, finish : mapping
+    lvs, drc, antenna, timing, power : mapping
         Contents of the JSON files of the stages.
     """
     width, height = finish["core_um"]
     units = finish["units"]
     placed = sum(item["area_um2"] for item in units.values())
     setup, hold = (
-        min(item[key] for name, item in timing["corners"].items() if name.endswith("wires"))
+        timing["corners"][worst_corner(timing["corners"], key)][key]
         for key in ("setup_ns", "hold_ns")
     )
     fmax = 1e3 / (timing["period_ns"] - setup)
@@ -57,6 +60,7 @@ def collect(
         "route__wirelength": place["chosen"]["wires_um"],
         "route__open_segments": place["chosen"]["open_segments"],
         "klayout__drc_error__count": drc["violations"],
+        "antenna__violating__nets": antenna["violations"],
         "design__lvs_error__count": lvs["mismatches"],
         "timing__fmax": fmax,
         "timing__setup__ws": setup,
@@ -84,7 +88,9 @@ def collect(
             "cell_types": lvs["cells"],
             "lvs": lvs,
             "drc": drc,
+            "antenna": antenna,
             "tries": place["tries"],
+            "tiles": place["chosen"].get("tiles", {}),
             "timing": timing["corners"],
             "power": power,
         },

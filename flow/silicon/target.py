@@ -22,6 +22,7 @@ class AsicTarget:
     clock_mhz: float
     utilization: tuple[float, ...]
     corners: tuple[str, ...]
+    tile_cells: int = 8_000
 
 
 def kind(path: Path) -> str:
@@ -51,7 +52,7 @@ def load(path: Path) -> AsicTarget:
     return AsicTarget(
         name=path.stem, title=filled["title"], kind=filled["kind"], process=filled["process"],
         clock_mhz=filled["clock_mhz"], utilization=tuple(filled["utilization"]),
-        corners=tuple(filled["corners"]),
+        corners=tuple(filled["corners"]), tile_cells=filled["tile_cells"],
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from flow import files
 from flow.silicon import cell, netlist
@@ -60,9 +61,16 @@ def analyze(target: AsicTarget, views: Path, folder: Path, result: Path, log: Pa
             report = (folder / "sta" / f"{corner}_{name}.rpt").read_text()
             found[f"{corner}_{name}"] = asdict(opensta.metrics(report))
     files.write_json(result, {"opensta": opensta.version(), "period_ns": period, "corners": found})
-    worst = min(item["setup_ns"] for key, item in found.items() if key.endswith("wires"))
-    print(f"  {1e3 / (period - worst):.1f} MHz at the slowest corner, slack {worst:+.2f} ns",
-          file=sys.stderr)  # fmt: skip
+    for key, word in (("setup_ns", "setup"), ("hold_ns", "hold")):
+        name = worst_corner(found, key)
+        print(f"  {word}: slack {found[name][key]:+.3f} ns at {name.split('_')[0]}",
+              file=sys.stderr)  # fmt: skip
+
+
+def worst_corner(corners: Mapping[str, Mapping[str, Any]], key: str) -> str:
+    """Corner, as ``ss_wires``, where `key` (``setup_ns``, ``hold_ns``) is least with wires."""
+    return min((name for name in corners if name.endswith("wires")),
+               key=lambda name: float(corners[name][key]))  # fmt: skip
 
 
 def spef(routed: Netlist, library: Library, wires: Mapping[str, Sequence[float]]) -> str:

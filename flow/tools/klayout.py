@@ -1,4 +1,4 @@
-"""KLayout: comparison of layout and netlist and the picture with the wheel, rules with the program.
+"""KLayout: netlists, antennas, pictures and joints with the wheel, rules with the program.
 
 The wheel has no interpreter for rule decks, so design rules need the program (Debian: ``klayout``).
 """
@@ -74,6 +74,17 @@ def finish(gds: Path, plan: str) -> Job:
     """Name the layout and draw it; `plan` is the text of ``finish.json``."""
     return _engine("klayout_finish.py", {"finish.json": plan}, {"routed.gds": gds},
                    ("chip.gds", "chip.png", "shapes.json"))  # fmt: skip
+
+
+def stitch(tiles: Mapping[str, Path], plan: str) -> Job:
+    """Stamp layouts and join them; `plan` is the text of ``stitch.json``."""
+    inputs = {f"{name}.gds": path for name, path in tiles.items()}
+    return _engine("klayout_stitch.py", {"stitch.json": plan}, inputs, ("routed.gds",))
+
+
+def antennas(gds: Path) -> Job:
+    """Check the antenna rules of `gds`."""
+    return _engine("klayout_antenna.py", {}, {"chip.gds": gds}, ("antenna.json",))
 
 
 def rules(gds: Path, top: str) -> Job:

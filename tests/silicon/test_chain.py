@@ -60,9 +60,8 @@ endmodule
 """
 
 
-@pytest.fixture(scope="module")
-def tile(views: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the laid out tile."""
+def need_tools() -> None:
+    """Skip where a tool is absent, unless all have to be there."""
     absent = [name for name in ("coriolis", "klayout", "precheck") if not environment.made(name)]
     if absent and not os.environ.get("CI"):
         pytest.skip(f"needs the environments {', '.join(absent)}: a layout makes them, e.g. "
@@ -74,6 +73,12 @@ def tile(views: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             if os.environ.get("CI"):
                 raise
             pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def tile(views: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the laid out tile."""
+    need_tools()
     folder = tmp_path_factory.mktemp("tile")
     files.write(folder / "rtl/chip.v", CHIP)
     layout.synthesize(folder / "rtl/chip.v", views, folder, folder / "map.log")
@@ -83,10 +88,10 @@ def tile(views: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def simulate(folder: Path, *sources: Path) -> str:
-    """What the bench prints."""
+def simulate(folder: Path, *sources: Path, ports: tuple[str, str] = ("", "")) -> str:
+    """What the bench prints, with other `ports` instead of the first ones."""
     folder.mkdir()
-    (folder / "bench.v").write_text(BENCH)
+    (folder / "bench.v").write_text(BENCH.replace(*ports))
     program = folder / "bench.vvp"
     subprocess.run(["iverilog", "-g2005", "-o", program, folder / "bench.v", *sources], check=True)
     return subprocess.run(["vvp", program], capture_output=True, text=True, check=True).stdout
@@ -97,6 +102,8 @@ def test_the_layout_is_routed_clean_and_matches(tile: Path) -> None:
     rules = files.read_json(tile / "drc.json")
     assert rules["violations"] == 0
     assert rules["rules"] > 200
+    antennas = files.read_json(tile / "antenna.json")
+    assert (antennas["violations"], antennas["layers"]) == (0, 11)
     compared = files.read_json(tile / "lvs.json")
     assert compared["match"]
     assert compared["instances"][0] > 150
