@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.adapter_quality stories260k_lora --ranks 1 2 4 8`` cuts a trained adapter to
 its best factors of lower rank (singular values of its updates), packs each for the graph of
-``results/<model>`` and measures the loss on the adapter's evaluation data. With ``--memory`` the
-memory of every rank, laid out for the plan, is mapped by Yosys alone instead. Prints one JSON line
-a rank.
+``results/<model>`` with regions of that rank, and measures the loss on the adapter's evaluation
+data. With ``--planned`` the planner's resources and cycles of every rank (0: no regions) are
+printed instead, with ``--memory`` the cells of the memory alone, mapped by Yosys. Prints one JSON
+line a rank.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,18 @@ import numpy as np
 from benchmarks.adapter_chips import of_rank
 from flow import adapters, config, files
 from flow.checkpoint import locate
+from flow.config import ModelConfig
 from flow.graph import read
 from flow.tools import base, yosys
 from rtl_gen.adapter.layout import lay_out
 from rtl_gen.adapter.pack import pack
 from rtl_gen.adapter.reader import LoraAdapter, LoraPair
 from rtl_gen.fabric.adapter_memory import AdapterMemory, Geometry
+from rtl_gen.ir.integer import IntegerGraph
 from rtl_gen.plan import Plan
+from rtl_gen.plan.chooser import Pins, search
+from rtl_gen.plan.device import device
+from rtl_gen.plan.resource import Resources
 from rtl_gen.verilog import convert
 
 
@@ -53,34 +60,63 @@ def mapped(geometry: Geometry) -> dict[str, int]:
     return {kind: cells.get(kind, 0) for kind in kinds}
 
 
+def planned(graph: IntegerGraph, plan: Plan, name: str) -> dict[str, Any]:
+    """What the planner expects of the chip on a device, with an adapter in use if it has room."""
+    pins = Pins(plan.lanes, plan.elements, plan.heads, plan.slots)
+    (item,) = search(graph, (device(name),), pins).candidates
+    (cost,) = item.costs
+    adapter = cost.units.get("adapter", Resources())
+    return {
+        "cycles": asdict(item.cycles),
+        "block RAMs": cost.total.ebr,
+        "LUT4": round(cost.total.lut),
+        "block RAMs of adapters": adapter.ebr,
+        "LUT4 of adapters": round(adapter.lut),
+        "ROMs in LUTs up to bits": cost.share.rom_bits,
+    }
+
+
+def wanted_plan(model: ModelConfig, given: str | None) -> Plan:
+    """``LANESxELEMENTSxHEADS``, or what the model's YAML says."""
+    own = model.plan
+    shape = map(int, given.split("x")) if given else (own.lanes, own.elements, own.heads)
+    lanes, elements, heads = (number or 1 for number in shape)
+    return Plan(lanes, elements, heads, slots=model.adapters.slots)
+
+
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("model", metavar="MODEL", help="with adapters.trained")
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--plan", default="32x4", help="LANESxELEMENTS (%(default)s)")
-    parser.add_argument("--memory", action="store_true", help="map the memories, no quality")
+    parser.add_argument("--plan", help="LANESxELEMENTSxHEADS (the model's)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--memory", action="store_true", help="map the memories, no quality")
+    how.add_argument("--planned", metavar="DEVICE", help="what the planner expects, no quality")
     args = parser.parse_args()
     model = config.load_model(config.model_file(args.model))
     graph = read(Path("results") / args.model / "quantize/graph.safetensors")
-    lanes, elements = map(int, args.plan.split("x"))
-    plan = Plan(lanes, elements, slots=model.adapters.slots)
+    plan = wanted_plan(model, args.plan)
     opened: Any = None
-    if not args.memory:
+    if not args.memory and not args.planned:
         item = model.adapters.trained[0]
         opened = adapters.open_base(model, locate(model.checkpoint))
         _, adapter, found = adapters.pack_folder(model, opened, graph, Path(item.path), item.data)
     for rank in args.ranks:
-        layout = lay_out(of_rank(graph, rank), plan)
-        assert layout is not None  # ranks are at least 1
-        row: dict[str, Any] = {"rank": rank, "plan": args.plan, "slots": plan.slots}
-        row["kbit per slot"] = layout.geometry.bits / plan.slots / 1000
-        if args.memory:
+        chip = of_rank(graph, rank)
+        layout = lay_out(chip, plan)
+        row: dict[str, Any] = {"rank": rank, "plan": plan.text(), "slots": plan.slots}
+        row["kbit per slot"] = layout.geometry.bits / plan.slots / 1000 if layout else 0
+        if args.planned:
+            row |= planned(chip, plan, args.planned)
+        elif layout is None:
+            raise SystemExit("rank 0 has no memory and no adapter: it goes with --planned")
+        elif args.memory:
             row |= mapped(layout.geometry)
         else:
             small = cut(adapter, rank)
-            packed = pack(graph, small, found.calibration)
-            row |= adapters.measured(opened, graph, small, packed, found.evaluation)
+            packed = pack(chip, small, found.calibration)
+            row |= adapters.measured(opened, chip, small, packed, found.evaluation)
             gained = row["quality__loss__base"] - row["quality__loss__integer"]
             row["mnat per kbit"] = 1000 * gained / row["kbit per slot"]
         print(json.dumps(row), flush=True)

@@ -26,6 +26,8 @@ from rtl_gen.blocks.router import Router
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.emit import design
+from rtl_gen.fabric.adapter_memory import AdapterMemory, Geometry
+from rtl_gen.fabric.adapter_port import AdapterPort
 from rtl_gen.fabric.address import LEVELS, AddressGenerator
 from rtl_gen.fabric.attention_head import AttentionHead
 from rtl_gen.fabric.etched import Etched, core
@@ -129,6 +131,7 @@ def samples() -> Iterator[Item]:
     yield from _lanes()
     yield from _tails()
     yield from _control()
+    yield from _adapters()
     yield from _matvecs()
     yield from _heads()
     yield from _routers()
@@ -202,6 +205,21 @@ def _control() -> Iterator[Item]:
             Sequencer(depth=depth, width=width, tokens=tokens, context=64,
                       bos=(1,) if ends else (), eos=tuple(range(ends))), i == 0,
         )  # fmt: skip
+
+
+def _adapters() -> Iterator[Item]:
+    sizes = [
+        # slots, words and widths of the memories a, b, row
+        (2, (700, 380, 820), (64, 128, 16)),
+        (1, (200, 100, 80), (16, 32, 16)),
+        (3, (350, 96, 400), (32, 512, 32)),
+        (4, (60, 40, 90), (8, 64, 16)),
+        (2, (180, 50, 200), (256, 704, 64)),
+        (8, (500, 300, 600), (24, 96, 16)),
+    ]
+    for i, (slots, words, widths) in enumerate(sizes):
+        yield Item(AdapterPort(Geometry(slots, words, widths)), i == 0)
+        yield Item(AdapterMemory(Geometry(slots, words, widths)), i == 0)
 
 
 def _matvecs() -> Iterator[Item]:

@@ -202,7 +202,8 @@ def _products(chip: Chip) -> list[dict[str, int]]:
     matvec, attention = (chip.units.get(name) for name in ("matvec", "attention"))
     if matvec is not None:
         count = matvec.lanes * matvec.elements
-        found.append({"a": matvec.x_width, "b": matvec.weight_width, "count": count})
+        factor = max(matvec.weight_width, matvec.element_width)
+        found.append({"a": matvec.x_width, "b": factor, "count": count})
     if attention is not None:
         count = attention.parallel * attention.head_dim
         found.append({"a": PROBABILITY_BITS + 1, "b": attention.element_bits, "count": count})

@@ -25,6 +25,8 @@ from rtl_gen.blocks.router import Router
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.blocks.serial_matvec import SerialMatVec
 from rtl_gen.chip import HEAD_CONFIG, TAIL_CONFIG, Chip
+from rtl_gen.fabric.adapter_memory import BANKS, AdapterMemory
+from rtl_gen.fabric.adapter_port import AdapterPort
 from rtl_gen.fabric.address import LEVELS
 from rtl_gen.fabric.attention_head import PROBABILITY_BITS, AttentionHead
 from rtl_gen.fabric.etched import Etched
@@ -168,6 +170,12 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
                 width = _beat(unit, "i")
                 yield part("skid", bits=width)
                 yield from of_component(unit.largest)
+        case AdapterPort():
+            yield part("adapter_port", slots=unit.geometry.slots,
+                       place_bits=_bits(unit, "offset") + _bits(unit, "piece"))  # fmt: skip
+            yield _memory(unit.base)
+        case AdapterMemory():
+            yield from _adapter_memory(unit)
         case Largest():
             yield part("largest", places=unit.places, width=unit.width,
                        bits=unit.width + unit.rest_width)  # fmt: skip
@@ -206,10 +214,21 @@ def _const_matvec(unit: ConstMatVec) -> Iterator[Part]:
         weight=unit.weight_width, acc=unit.acc_width, bias=unit.bias_width,
         weight_bits=_bits(unit, "weight_base"), row_bits=_bits(unit, "row_base"),
     )  # fmt: skip
-    yield part("lane", unit.lanes * unit.elements, a=unit.x_width, b=unit.weight_width)
+    # The same lanes multiply an adapter's elements.
+    factor = max(unit.weight_width, unit.element_width)
+    yield part("lane", unit.lanes * unit.elements, a=unit.x_width, b=factor)
     wide = max(unit.acc_width, unit.bias_width) + 1
     yield part("requantize", unit.elements, acc=wide, width=unit.width)
     yield from (_memory(unit.weights), _memory(unit.row_constants))
+
+
+def _adapter_memory(unit: AdapterMemory) -> Iterator[Part]:
+    held = unit.geometry
+    yield part("adapter_memory", word=sum(held.widths), slots=held.slots,
+               address_bits=sum(_bits(unit.read, f"{bank}_addr") for bank in BANKS))  # fmt: skip
+    for index, words in enumerate(held.words):
+        for width in held.pieces(index):
+            yield part("ram", width=width, depth=max(2, held.slots * words))
 
 
 def _etched(unit: Etched) -> Iterator[Part]:
@@ -276,6 +295,8 @@ def of_chip(chip: Chip) -> dict[str, list[Part]]:
         "sequencer": _without_constant_bits(of_component(chip.sequencer), chip),
         "identity": of_component(chip.identity),
     }
+    if chip.adapter_port is not None:
+        units["adapter"] = of_component(chip.adapter_port) + of_component(chip.adapter_memory)
     for name, unit in chip.units.items():
         heads = {UNIT_OF.get(head, head): ports for head, ports in HEAD_CONFIG.items()}
         ports = heads.get(name, {}) | TAIL_CONFIG.get(name, {})
