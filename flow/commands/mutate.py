@@ -82,12 +82,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _packed(chip: Chip, case: artefact.Case, folder: Path) -> Chip:
-    """The chip with its blocks packed into a bitstream and read back."""
+    """The chip with its blocks and truth tables packed into a bitstream and read back."""
     job = folder / "mutant"
-    text = with_blocks(case.path("config").read_text(), there(chip.blocks))
+    text = with_blocks(there(chip.unpacked).text, there(chip.blocks))
     files.write(folder / "mutant.config", text)
     target = config.load_target(config.target_file(case.target))
     base.run(ecppack.pack(folder / "mutant.config", idcode=ecp5.IDCODE[target.device]), job,
              folder / "mutant.log")  # fmt: skip
     base.run(ecppack.unpack(job / "chip.bit"), folder / "unmutant", folder / "unmutant.log")
-    return replace(chip, blocks=Config((folder / "unmutant/unpacked.config").read_text()).blocks)
+    read = Config((folder / "unmutant/unpacked.config").read_text())
+    return replace(chip, unpacked=read, blocks=read.blocks)

@@ -79,6 +79,8 @@ class Module:
         Named nets.
     parameters : mapping of str to str
         Values of the parameters it was made with.
+    routes : mapping of Bit to str
+        Wires and switches of every routed net, as nextpnr writes them.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Module:
     cells: Mapping[str, Cell]
     nets: Mapping[str, Sequence[Bit]] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    routes: Mapping[Bit, str] = field(default_factory=dict)
 
     @cached_property
     def drivers(self) -> Mapping[Bit, tuple[str, str, int]]:
@@ -134,6 +137,12 @@ def _module(name: str, item: Mapping[str, Any]) -> Module:
         nets={key: tuple(value["bits"]) for key, value in item["netnames"].items()},
         parameters={
             key: str(value) for key, value in item.get("parameter_default_values", {}).items()
+        },
+        routes={
+            bit: found
+            for net in item["netnames"].values()
+            if (found := net.get("attributes", {}).get("ROUTING", "").strip())
+            for bit in net["bits"]
         },
     )
 

@@ -220,30 +220,10 @@ def _exchanged(chip: Chip, rng: Any) -> Callable[[], Mutant | None]:
     return make
 
 
-def _truth_table(chip: Chip, rng: Any) -> Callable[[], Mutant | None]:
-    """One bit of a LUT's truth table flipped in the routed netlist."""
-
-    def make() -> Mutant | None:
-        if chip.routed is None:
-            return None
-        plain = [name for name, cell in chip.routed.cells.items()
-                 if cell.type == "TRELLIS_COMB" and "INITVAL" in cell.parameters
-                 and not cell.parameters.get("MODE", "").strip()]  # fmt: skip
-        name = plain[rng.integers(len(plain))]
-        cell = chip.routed.cells[name]
-        table = cell.number("INITVAL") ^ 1 << int(rng.integers(16))
-        changed = replace(cell, parameters={**cell.parameters, "INITVAL": f"{table:016b}"})
-        routed = with_cells(chip.routed, {**chip.routed.cells, name: changed})
-        return Mutant("routed", "flipped truth table", name, replace(chip, routed=routed))
-
-    return make
-
-
 STRUCTURES: Mapping[str, Callable[[Chip, Any], Callable[[], Mutant | None]]] = {
     "ROM with a write port": _written_rom,
     "host port to a memory": _host_port,
     "block RAM enabled to write": _enabled,
     "flipped truth table of a ROM": _rom_table,
     "exchanged blocks": _exchanged,
-    "flipped truth table": _truth_table,
 }

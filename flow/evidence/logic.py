@@ -6,7 +6,7 @@ its next value; if it keeps its value, that is one of the variables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from flow.evidence.bdd import FALSE, TRUE, Functions
 from flow.evidence.design import Bit, Cell, EvidenceError, Module, text
@@ -44,6 +44,8 @@ class Logic:
         value ``"0"`` or ``"1"`` makes it a constant.
     lut, carry : callable, optional
         Where truth tables come from; the netlist unless given.
+    opaque : collection of str
+        Types of cells whose outputs are variables: modules, memories.
 
     Attributes
     ----------
@@ -59,12 +61,14 @@ class Logic:
         *,
         lut: LutInit = lut_of_netlist,
         carry: CarryInit = carry_of_netlist,
+        opaque: Collection[str] = (),
     ) -> None:
         self.module = module
         self.functions = functions
         self.same = same or {}
         self.lut = lut
         self.carry = carry
+        self.opaque = opaque
         self.inputs = {bit for port in module.inputs for bit in module.ports[port]}
         self._known: dict[Bit, int] = {"0": FALSE, "1": TRUE}
         self.variables: set[Bit] = set()
@@ -88,7 +92,7 @@ class Logic:
             if bit == "x":
                 # Either value: Yosys leaves one where the enable of a register is off.
                 self._known[bit] = self.functions.variable("x")
-            elif bit in self.inputs or self.register(bit) is not None:
+            elif bit in self.inputs or self.register(bit) is not None or self._opaque(bit):
                 name = self.same.get(bit, bit)
                 self.variables.add(bit)
                 self._known[bit] = (
@@ -100,6 +104,10 @@ class Logic:
             else:
                 raise EvidenceError(f"{self.module.name}: bit {bit} has no driver")
         return self._known[bit]
+
+    def _opaque(self, bit: Bit) -> bool:
+        place = self.module.drivers.get(bit)
+        return place is not None and self.module.cells[place[0]].type in self.opaque
 
     def next(self, bit: Bit) -> int:
         """Function of a register's next value.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -95,7 +95,7 @@ def of_routed(design: Design, routed: Module, manifest: Mapping[str, Any]) -> Wo
     """
 
     def lut(path: str, name: str, cell: Cell) -> int:
-        return _routed_lut(routed, f"{TOP}.{path}.{name}", cell)
+        return routed_table(routed, f"{TOP}.{path}.{name}", cell)
 
     def block(path: str, name: str, cell: Cell) -> block_ram.Contents:
         return block_ram.of_cell(_routed_cell(routed, f"{TOP}.{path}.{name}"))
@@ -107,12 +107,45 @@ def routed_tables(routed: Module) -> adders.Tables:
     """Truth tables of LUTs and carry chains as the placed and routed netlist holds them."""
 
     def table(path: str, name: str, cell: Cell, half: str) -> int:
-        if not half:
-            return _routed_lut(routed, f"{TOP}.{path}.{name}", cell)
-        found = _routed_cell(routed, f"{TOP}.{path}.{name}$CCU2_COMB{half}").number("INITVAL")
-        return _untied(found, cell, cell.number(f"INIT{half}"), [f"{p}{half}" for p in "ABCD"])
+        return routed_table(routed, f"{TOP}.{path}.{name}", cell, half)
 
     return table
+
+
+def routed_table(routed: Module, there: str, cell: Cell, half: str = "") -> int:
+    """Truth table after routing of a LUT, or of one half of a carry cell.
+
+    Parameters
+    ----------
+    routed : Module
+    there : str
+        Name of the cell in it.
+    cell : Cell
+        The synthesized one.
+    half : {"", "0", "1"}
+
+    Returns
+    -------
+    int
+        By the inputs of the netlist, where those that it ties have their values, and, of a carry
+        cell, where it makes a carry; elsewhere what the netlist says.
+    """
+    found = _routed_cell(routed, f"{there}$CCU2_COMB{half}" if half else there)
+    table = found.number("INITVAL")
+    wanted = cell.number(f"INIT{half}")
+    pins = [cell.bit(f"{letter}{half}") for letter in "ABCD"]
+    tied = {k: int(bit == "1") for k, bit in enumerate(pins) if isinstance(bit, str)}
+    # nextpnr takes away wires of inputs that are tied; then they are 1 in a carry cell.
+    idle = sum(1 << k for k in tied if found.bit("ABCD"[k]) == "x")
+    for index in range(16):
+        # A carry is made by the entries with C and D off, whatever C and D are.
+        makes = bool(half) and index < 4
+        if not all(index >> k & 1 == value for k, value in tied.items() if k < 2 or not makes):
+            continue
+        known = idle & 3 if makes else idle
+        there_ = index & ~known | (known if half else 0)
+        wanted = wanted & ~(1 << index) | (table >> there_ & 1) << index
+    return wanted
 
 
 def of_bitstream(
@@ -133,7 +166,7 @@ def of_bitstream(
     """
 
     def lut(path: str, name: str, cell: Cell) -> int:
-        return _routed_lut(routed, f"{TOP}.{path}.{name}", cell)
+        return routed_table(routed, f"{TOP}.{path}.{name}", cell)
 
     def block(path: str, name: str, cell: Cell) -> block_ram.Contents:
         number = block_number(_routed_cell(routed, f"{TOP}.{path}.{name}"))
@@ -204,21 +237,3 @@ def _routed_cell(routed: Module, name: str) -> Cell:
     if name not in routed.cells:
         raise EvidenceError(f"the routed netlist has no cell {name}")
     return routed.cells[name]
-
-
-def _routed_lut(routed: Module, name: str, cell: Cell) -> int:
-    """Truth table of a LUT after routing, on the inputs that the netlist does not tie."""
-    found = _routed_cell(routed, name).number("INITVAL")
-    return _untied(found, cell, cell.number("INIT"), "ABCD")
-
-
-def _untied(found: int, cell: Cell, wanted: int, pins: Sequence[str]) -> int:
-    """`found` where the pins that are tied have their values, `wanted` elsewhere."""
-    tied = {k: int(bit) for k, pin in enumerate(pins)
-            if (bit := cell.bit(pin)) in ("0", "1") and isinstance(bit, str)}  # fmt: skip
-    # nextpnr folds tied inputs into the table: elsewhere its entries mean nothing.
-    return sum(
-        ((found if all(index >> k & 1 == v for k, v in tied.items()) else wanted) >> index & 1)
-        << index
-        for index in range(16)
-    )

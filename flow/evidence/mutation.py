@@ -21,8 +21,10 @@ from flow.evidence import (
     choice_fault,
     memories,
     memory_class,
+    packing,
     provenance,
-    routing,
+    route_fault,
+    wire,
 )
 from flow.evidence.fault import CHANGES, STRUCTURES, content
 from flow.evidence.plant import Chip, Mutant, there
@@ -76,13 +78,19 @@ def obligations(chip: Chip, level: str) -> Iterator[tuple[str, list[str]]]:
             findings += adders.mapped(chip.cores, netlist, memories.routed_tables(routed))[1]
         findings += memories.placed(routed, placed)
         findings += memories.moved(routed, placed.blocks)
-        yield "provenance.routed", findings + routing.truth_tables(routed, placed)[1]
+        yield "provenance.routed", findings
+        yield (
+            "structure.routed",
+            packing.compare(netlist, routed)[1] + (wire.compare(routed, placed)[1]),
+        )
     if level == "bitstream":
         netlist, routed, blocks = there(chip.netlist), there(chip.routed), there(chip.blocks)
         findings = _provenance(
             chip, lambda: memories.of_bitstream(netlist, routed, blocks, chip.manifest)
         )
-        yield "provenance.bitstream", findings + list(memories.moved(routed, blocks))
+        findings += memories.moved(routed, blocks)
+        tables = wire.truth_tables(routed, there(chip.unpacked), blank=wire.BLANK)
+        yield "provenance.bitstream", findings + tables[1]
 
 
 def judge(mutant: Mutant) -> Caught:
@@ -118,6 +126,7 @@ def mutants(chip: Chip, stale: memories.Words, number: int, seed: int) -> Iterat
         for kind, change in changes.items():
             kinds.append((kind, content(chip, level, kind, change, words, stale, rng)))
     kinds += [(kind, make(chip, rng)) for kind, make in STRUCTURES.items()]
+    kinds += route_fault.of_chip(chip, rng).items()
     kinds += adder_fault.of_chip(chip, rng).items()
     made = 0
     while made < number:

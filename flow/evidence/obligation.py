@@ -20,10 +20,12 @@ from flow.evidence import (
     memories,
     memory_class,
     origin,
+    packing,
     part_coverage,
     provenance,
     ranges,
     routing,
+    wire,
 )
 from flow.evidence.adders import Cores
 from flow.evidence.artefact import Case
@@ -69,6 +71,7 @@ def unpacked(case: Case, folder: Path) -> Config:
 def whole(case: Case, folder: Path) -> Chip:
     """Everything evidence reads of a chip with a bitstream."""
     hierarchical, flat = elaborated(case, folder)
+    read = unpacked(case, folder)
     return Chip(
         graph=case.graph,
         manifest=case.manifest,
@@ -78,7 +81,8 @@ def whole(case: Case, folder: Path) -> Chip:
         netlist=case.netlist,
         routed=case.routed,
         placed=Config(case.path("config").read_text()),
-        blocks=unpacked(case, folder).blocks,
+        unpacked=read,
+        blocks=read.blocks,
         cores=cores(case, folder),
     )
 
@@ -133,19 +137,27 @@ def _provenance_routed(case: Case, folder: Path) -> Outcome:
     placed = Config(case.path("config").read_text())
     findings = [*outcome.findings, *memories.placed(case.routed, placed)]
     findings += memories.moved(case.routed, placed.blocks)
-    tables, wrong = routing.truth_tables(case.routed, placed)
-    return Outcome((*findings, *wrong), {**outcome.numbers, "truth tables": tables}, outcome.tools)
+    return Outcome(tuple(findings), outcome.numbers, outcome.tools)
+
+
+def _structure_routed(case: Case, folder: Path) -> Outcome:
+    cells, unlike = packing.compare(case.netlist, case.routed)
+    wires, wrong = wire.compare(case.routed, Config(case.path("config").read_text()))
+    nextpnr = {"nextpnr-ecp5": case.json("timing")["nextpnr"]}
+    return Outcome((*unlike, *wrong), {**cells, **wires}, nextpnr)
 
 
 def _provenance_bitstream(case: Case, folder: Path) -> Outcome:
     read = unpacked(case, folder)
     words = memories.of_bitstream(case.netlist, case.routed, read.blocks, case.manifest)
     outcome = _compared(case, folder, words, {"ecpunpack": ecppack.version()})
-    findings = [*outcome.findings, *memories.moved(case.routed, read.blocks)]
+    tables, wrong = wire.truth_tables(case.routed, read, blank=wire.BLANK)
+    findings = [*outcome.findings, *memories.moved(case.routed, read.blocks), *wrong]
     packed = routing.packed(case, folder)
     if packed != case.path("bitstream").read_bytes():
         findings.append("packing the routed configuration again gives another bitstream")
-    return Outcome(tuple(findings), {**outcome.numbers, "bytes": len(packed)}, outcome.tools)
+    numbers = {**outcome.numbers, "truth tables": tables, "bytes": len(packed)}
+    return Outcome(tuple(findings), numbers, outcome.tools)
 
 
 def _provenance_checkpoint(case: Case, folder: Path) -> Outcome:
@@ -314,15 +326,24 @@ OBLIGATIONS: tuple[Obligation, ...] = (
     ),
     Obligation(
         "provenance.routed", "the constants in the routed netlist are those of the graph",
-        f"block RAMs and truth tables by the names of their cells; {PROVENANCE}; numbers of blocks "
-        f"and truth tables (inputs may be exchanged) against the configuration; {REGISTERS}",
-        "constants", ("graph", "chip", "images", "manifest", "netlist", "routed", "config"), True,
+        f"block RAMs and truth tables by the names of their cells; {PROVENANCE}; numbers and "
+        f"contents of blocks against the configuration; {REGISTERS}; that the cells are joined as "
+        "in the netlist is structure.routed", "constants",
+        ("graph", "chip", "images", "manifest", "netlist", "routed", "config"), True,
         _provenance_routed,
     ),
     Obligation(
+        "structure.routed", "the routed netlist is the synthesized one, and its configuration "
+        "holds its functions and wires",
+        "every cell by name with its function and modes, every pin by its net; every switch of the "
+        "configuration is a wire's, every truth table is the cell's through the exchanges on the "
+        "way to its inputs; modes of cells in the configuration are taken for granted", "constants",
+        ("netlist", "routed", "config"), True, _structure_routed,
+    ),
+    Obligation(
         "provenance.bitstream", "the constants in the bitstream are those of the graph",
-        f"block RAMs read back with ecpunpack; {PROVENANCE}; the rest of the bitstream is what the "
-        "routed configuration packs to", "constants",
+        f"block RAMs and truth tables read back with ecpunpack; {PROVENANCE}; the rest of the "
+        "bitstream is what the routed configuration packs to", "constants",
         ("graph", "chip", "images", "manifest", "netlist", "routed", "config", "bitstream"), True,
         _provenance_bitstream,
     ),

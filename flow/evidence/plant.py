@@ -25,9 +25,9 @@ class Chip:
         As everywhere.
     hierarchical, flat
         The elaborated RTL.
-    netlist, routed, placed, blocks
-        The synthesized netlist, the routed one, the routed configuration, and the block RAMs of
-        the unpacked bitstream; None if the chip has no target.
+    netlist, routed, placed, unpacked, blocks
+        The synthesized netlist, the routed one, the routed configuration, that of the unpacked
+        bitstream, and its block RAMs; None if the chip has no target.
     cores
         The adder graphs of the RTL; None if no matrix is wired in space.
     """
@@ -40,6 +40,7 @@ class Chip:
     netlist: Design | None = None
     routed: Module | None = None
     placed: Config | None = None
+    unpacked: Config | None = None
     blocks: Mapping[int, block_ram.Contents] | None = None
     cores: Cores | None = None
 

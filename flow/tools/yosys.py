@@ -54,12 +54,12 @@ setattr -mod -unset src *
 write_json words.json
 """
 
-# Adder graphs alone: registers with their enables and adders as words, then the same as gates.
+# Some modules alone: registers with their enables and adders as words, then the same as gates.
 # Resets become choices in front of a register, so that there is one kind of register.
-_ADDERS = """\
+_GATES = """\
 read_verilog -sv chip.v
 hierarchy -check -top chip
-delete *etched_core* chip.etched.core* %u %n
+delete {modules} %n
 proc
 opt_expr
 opt_dff -nosdff
@@ -276,8 +276,20 @@ def adders(chip: Path, rom: Path) -> Job:
 
     The job leaves ``words.json`` and ``gates.json``.
     """
+    return _gates(chip, rom, "*etched_core* chip.etched.core* %u")
+
+
+def adapters(chip: Path, rom: Path) -> Job:
+    """Read what a host writes adapters through, and the chip around it, each without its insides.
+
+    The job leaves ``words.json`` and ``gates.json``.
+    """
+    return _gates(chip, rom, "chip chip.adapter_port chip.adapter_memory %u %u")
+
+
+def _gates(chip: Path, rom: Path, modules: str) -> Job:
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
-    return _job(_ADDERS, inputs, ("words.json", "gates.json"))
+    return _job(_GATES.format(modules=modules), inputs, ("words.json", "gates.json"))
 
 
 def prove(design: Path, top: str, *, free: tuple[str, ...] = (), steps: int = 4) -> Job:
