@@ -24,6 +24,8 @@ from flow.evidence import (
     packing,
     provenance,
     route_fault,
+    slot,
+    slot_fault,
     wire,
 )
 from flow.evidence.fault import CHANGES, STRUCTURES, content
@@ -64,6 +66,8 @@ def obligations(chip: Chip, level: str) -> Iterator[tuple[str, list[str]]]:
             _provenance(chip, lambda: memories.of_rtl(chip.hierarchical, chip.manifest)),
         )
         yield "memories.rtl", memory_class.of_rtl(chip.hierarchical, chip.flat, chip.manifest)[0]
+        if chip.adapters is not None:
+            yield "slots.rtl", slot.check(chip.adapters, chip.manifest)[0]
     if level == "netlist":
         netlist = there(chip.netlist)
         findings = _provenance(chip, lambda: memories.of_netlist(netlist, chip.manifest))
@@ -71,6 +75,7 @@ def obligations(chip: Chip, level: str) -> Iterator[tuple[str, list[str]]]:
             findings += adders.mapped(chip.cores, netlist)[1]
         yield "provenance.netlist", findings
         yield "memories.netlist", memory_class.of_netlist(netlist, chip.manifest)[0]
+        yield "slots.netlist", slot.check(netlist, chip.manifest)[0]
     if level == "routed":
         netlist, routed, placed = there(chip.netlist), there(chip.routed), there(chip.placed)
         findings = _provenance(chip, lambda: memories.of_routed(netlist, routed, chip.manifest))
@@ -128,6 +133,7 @@ def mutants(chip: Chip, stale: memories.Words, number: int, seed: int) -> Iterat
     kinds += [(kind, make(chip, rng)) for kind, make in STRUCTURES.items()]
     kinds += route_fault.of_chip(chip, rng).items()
     kinds += adder_fault.of_chip(chip, rng).items()
+    kinds += slot_fault.of_chip(chip, rng).items()
     made = 0
     while made < number:
         before = made

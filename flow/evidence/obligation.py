@@ -25,6 +25,7 @@ from flow.evidence import (
     provenance,
     ranges,
     routing,
+    slot,
     wire,
 )
 from flow.evidence.adders import Cores
@@ -84,6 +85,7 @@ def whole(case: Case, folder: Path) -> Chip:
         unpacked=read,
         blocks=read.blocks,
         cores=cores(case, folder),
+        adapters=adapters(case, folder) if "adapters" in case.manifest else None,
     )
 
 
@@ -96,6 +98,13 @@ def cores(case: Case, folder: Path) -> Cores | None:
     return Cores(
         design.read(folder / "adders/words.json"), design.read(folder / "adders/gates.json")
     )
+
+
+def adapters(case: Case, folder: Path) -> design.Design:
+    """Gates of the RTL around the adapter memory. The job is done in `folder`."""
+    job = yosys.adapters(case.path("chip"), case.path("images"))
+    base.run(job, folder / "adapters", folder / "adapters.log")
+    return design.read(folder / "adapters/gates.json")
 
 
 def _compared(
@@ -178,6 +187,16 @@ def _memories_rtl(case: Case, folder: Path) -> Outcome:
 
 def _memories_netlist(case: Case, folder: Path) -> Outcome:
     findings, numbers = memory_class.of_netlist(case.netlist, case.manifest)
+    return Outcome(tuple(findings), numbers, {"Yosys": yosys.version()})
+
+
+def _slots_rtl(case: Case, folder: Path) -> Outcome:
+    findings, numbers = slot.check(adapters(case, folder), case.manifest)
+    return Outcome(tuple(findings), numbers, {"Yosys": yosys.version()})
+
+
+def _slots_netlist(case: Case, folder: Path) -> Outcome:
+    findings, numbers = slot.check(case.netlist, case.manifest)
     return Outcome(tuple(findings), numbers, {"Yosys": yosys.version()})
 
 
@@ -291,6 +310,12 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         "architecture", ("architecture",), False, _memories_rtl,
     ),
     Obligation(
+        "slots.rtl", "an adapter chip uses the slot that was selected and writes the one that was "
+        "opened; another has no port for adapters",
+        "registers of the port and addresses of the memory as functions, for all values, and the "
+        "wires between them", "architecture", ("architecture",), False, _slots_rtl,
+    ),
+    Obligation(
         "invariants.rtl", "roundings saturate as specified, streams hold what they offer, buffers "
         "lose nothing, and never more groups of products are under way than there is room for",
         "a solver (Z3) over bit vectors, for all values and from any state; the groups from reset, "
@@ -318,6 +343,11 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         "memories.netlist", "no cell of a ROM can be written",
         "enables of all cells that keep words", "architecture", ("netlist_structure",), True,
         _memories_netlist,
+    ),
+    Obligation(
+        "slots.netlist", "so do the synthesized cells of an adapter chip",
+        "the functions of slots.rtl, of mapped cells", "architecture",
+        ("architecture", "netlist_structure"), True, _slots_netlist,
     ),
     Obligation(
         "equal.netlist", "the simulated netlist gives the golden model's outputs, bit for bit",

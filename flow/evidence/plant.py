@@ -30,6 +30,8 @@ class Chip:
         bitstream, and its block RAMs; None if the chip has no target.
     cores
         The adder graphs of the RTL; None if no matrix is wired in space.
+    adapters
+        Gates of the RTL around the adapter memory; None if it has none.
     """
 
     graph: IntegerGraph
@@ -43,6 +45,7 @@ class Chip:
     unpacked: Config | None = None
     blocks: Mapping[int, block_ram.Contents] | None = None
     cores: Cores | None = None
+    adapters: Design | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Does an adapter chip use the slot that was selected, and write the one that was opened?
+"""An adapter chip uses the slot that was selected, and writes the one that was opened.
 
 For every value of every input, on gates of the RTL and on mapped cells alike: what the port's
 registers do, what the memory makes of the two slots, and that the wires between them are straight.
@@ -9,8 +9,10 @@ That a slot in use is never written follows from the port's rules by induction
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
-from flow.evidence.adapter_cone import MEMORY, PORT
+from flow.evidence.adapter_cone import MEMORY, PORT, PORTS
 from flow.evidence.bdd import FALSE, TRUE, Functions
 from flow.evidence.design import Bit, Design, EvidenceError, Module
 from flow.evidence.logic import Logic
@@ -21,7 +23,7 @@ SELECT, OPEN, COMMIT = 1, 2, 5
 BANKS = ("a", "b", "row")
 MOST_FINDINGS = 5
 
-_PIECE = 32
+_REGISTERS = {"selected", "valid"}
 _JOINED = {"active": "active", "opened": "opened", "write": "memory_write", "bank": "bank",
            "offset": "offset", "piece": "piece", "write_data": "memory_data"}  # fmt: skip
 """Inputs of the memory, and the outputs of the port that they are."""
@@ -43,20 +45,21 @@ class Claims:
         self.name, self.module = name, module
         self.f = Functions()
         kinds = {cell.type for cell in module.cells.values()}
-        inside = {kind for kind in kinds if kind in design or kind.startswith(("chip.", "$paramod"))}
+        inside = {
+            kind for kind in kinds if kind in design or kind.startswith(("chip.", "$paramod"))
+        }
         self.logic = Logic(module, self.f, opaque=inside)
         self.findings: list[str] = []
         self.functions = 0
 
     def bits(self, name: str) -> Sequence[Bit]:
-        """Bits of a port or of a named net."""
-        found = self.module.ports.get(name) or self.module.nets.get(name)
-        if not found:
-            raise EvidenceError(f"{self.name} has no {name}")
-        return found
+        """Bits of a port, or of a register that is none."""
+        if name in _REGISTERS and name in self.module.nets:
+            return self.module.nets[name]
+        return self.module.ports[port_of(self.module, name)]
 
     def words(self, name: str) -> list[int]:
-        """Functions of the bits of a port or of a named net."""
+        """Functions of the bits of a port or register."""
         return [self.logic.value(bit) for bit in self.bits(name)]
 
     def next(self, bit: Bit) -> int:
@@ -85,16 +88,15 @@ class Claims:
         return self.f.fixed(function, {self.bits("rst")[0]: 0})
 
 
-def check(design: Design, slots: int, words: Mapping[str, int]) -> tuple[list[str], dict[str, int]]:
+def check(design: Design, manifest: Mapping[str, Any]) -> tuple[list[str], dict[str, int]]:
     """Check port, memory and the wires between them.
 
     Parameters
     ----------
     design : Design
         Gates of `flow.tools.yosys.adapters`, or the netlist with its hierarchy.
-    slots : int
-    words : mapping of str to int
-        Words of a slot in each bank.
+    manifest : mapping
+        Without adapters there must be no port for them.
 
     Returns
     -------
@@ -107,6 +109,14 @@ def check(design: Design, slots: int, words: Mapping[str, int]) -> tuple[list[st
         If the design has no adapter memory, or it is of another form.
     """
     chip = design["chip"]
+    if "adapters" not in manifest:
+        there = [port for port in chip.ports if port.startswith(PORTS)]
+        return [f"the chip has a port {port}" for port in there], {"slots": 0}
+    slots = int(manifest["adapters"]["slots"])
+    words = {
+        item["name"].removeprefix("adapter_"): int(item["depth"]) // slots
+        for item in manifest["memories"] if item["class"] == "adapter"
+    }  # fmt: skip
     if PORT not in chip.cells or MEMORY not in chip.cells:
         raise EvidenceError(f"the design has no {PORT} and {MEMORY} as instances of chip")
     port = Claims(PORT, design, design[chip.cells[PORT].type])
@@ -114,7 +124,7 @@ def check(design: Design, slots: int, words: Mapping[str, int]) -> tuple[list[st
     around = Claims("chip", design, chip)
     _selects(port, slots)
     _places(memory, slots, words)
-    _joins(around)
+    _joins(around, port.module, memory.module)
     claims = (port, memory, around)
     findings = [line for item in claims for line in dict.fromkeys(item.findings)]
     return findings[:MOST_FINDINGS], {
@@ -124,7 +134,12 @@ def check(design: Design, slots: int, words: Mapping[str, int]) -> tuple[list[st
 
 def _selects(port: Claims, slots: int) -> None:
     """Follow the slot in use, the one selected, the one opened, and which are valid."""
-    f, wanted = port.f, port.words("write_data")
+    f = port.f
+    # Words that are compared with one another stay small if their bits alternate.
+    for pair in zip(port.bits("write_data"), port.module.nets.get("total", ()), strict=False):
+        for bit in pair:
+            port.logic.value(bit)
+    wanted = port.words("write_data")
     write, address = port.words("write")[0], port.words("addr")
 
     def command(number: int) -> int:
@@ -136,29 +151,37 @@ def _selects(port: Claims, slots: int) -> None:
     usable = [TRUE, *valid]
     boundary = port.words("boundary")[0]
     busy = [f.either(port.equals(selected, s), port.equals(active, s)) for s in range(slots + 1)]
-    is_slot = [port.equals(wanted, s) for s in range(slots + 1)]
-    select = [f.both(command(SELECT), f.both(is_slot[s], usable[s])) for s in range(slots + 1)]
-    opens = [FALSE, *(f.both(command(OPEN), f.both(is_slot[s], f.inverse(busy[s])))
+    asked = [port.equals(wanted, s) for s in range(slots + 1)]
+    select = [f.both(command(SELECT), f.both(asked[s], usable[s])) for s in range(slots + 1)]
+    opens = [FALSE, *(f.both(command(OPEN), f.both(asked[s], f.inverse(busy[s])))
                       for s in range(1, slots + 1))]  # fmt: skip
     commit = f.both(command(COMMIT), f.inverse(port.equals(opened, 0)))
     closed = f.either(command(OPEN), commit)
     for k, bit in enumerate(port.bits("active")):
-        port.state("the slot in use is not the one selected, taken between tokens",
-                   port.running(port.next(bit)), f.choose(boundary, selected[k], active[k]))
+        port.state(
+            "the slot in use is not the one selected, taken between tokens",
+            port.running(port.next(bit)),
+            f.choose(boundary, selected[k], active[k]),
+        )
     for name, events, held in (
         ("selected", select, f.inverse(_any(f, select))), ("opened", opens, f.inverse(closed))
     ):  # fmt: skip
         for k, bit in enumerate(port.bits(name)):
             new = _any(f, [event for s, event in enumerate(events) if s >> k & 1])
             kept = f.both(held, selected[k] if name == "selected" else opened[k])
-            port.state(f"the slot {name} is not the one that was asked for",
-                       port.running(port.next(bit)), f.either(new, kept))
+            port.state(
+                f"the slot {name} is not the one that was asked for",
+                port.running(port.next(bit)),
+                f.either(new, kept),
+            )
     for s, bit in enumerate(port.bits("valid"), 1):
         after = port.running(port.next(bit))
         rises = f.both(after, f.inverse(valid[s - 1]))
         falls = f.both(f.inverse(after), valid[s - 1])
         done = f.both(command(COMMIT), port.equals(opened, s))
-        port.state("a slot becomes valid that was not loaded", f.both(rises, f.inverse(done)), FALSE)
+        port.state(
+            "a slot becomes valid that was not loaded", f.both(rises, f.inverse(done)), FALSE
+        )
         port.state("another slot than the one opened becomes invalid", falls,
                    f.both(opens[s], valid[s - 1]))  # fmt: skip
     writes = port.words("memory_write")[0]
@@ -181,15 +204,20 @@ def _places(memory: Claims, slots: int, words: Mapping[str, int]) -> None:
     active, opened = memory.bits("active"), memory.bits("opened")
     offset = memory.words("offset")
     for index, bank in enumerate(BANKS):
-        base = [memory.next(bit) for bit in memory.bits(f"read__{bank}_base")]
+        base = [memory.running(memory.next(bit)) for bit in memory.bits(f"read__{bank}_base")]
         for slot in range(slots + 1):
             begin = max(0, slot - 1) * words[bank]
             at = dict(zip(active, (slot >> k & 1 for k in range(len(active))), strict=True))
             for k, function in enumerate(base):
-                memory.state(f"slot {slot} of bank {bank} is read from another place",
-                             f.fixed(function, at), TRUE if begin >> k & 1 else FALSE)
-        pieces = sorted((name for name in memory.module.cells
-                         if name.removeprefix(bank).isdigit()), key=lambda n: int(n[len(bank):]))
+                memory.state(
+                    f"slot {slot} of bank {bank} is read from another place",
+                    f.fixed(function, at),
+                    TRUE if begin >> k & 1 else FALSE,
+                )
+        pieces = sorted(
+            (name for name in memory.module.cells if name.removeprefix(bank).isdigit()),
+            key=lambda n: int(n[len(bank) :]),
+        )
         if not pieces:
             raise EvidenceError(f"{MEMORY} has no memory for bank {bank}")
         for piece, name in enumerate(pieces):
@@ -197,21 +225,33 @@ def _places(memory: Claims, slots: int, words: Mapping[str, int]) -> None:
             chosen = f.both(memory.words("write")[0], f.both(
                 memory.equals(memory.words("bank"), index),
                 memory.equals(memory.words("piece"), piece)))  # fmt: skip
-            memory.state(f"{name} is written at another command",
-                         memory.running(memory.next(pins["write"][0])), chosen)
-            targets = [memory.next(bit) for bit in pins["write_addr"]]
+            memory.state(
+                f"{name} is written at another command",
+                memory.running(memory.next(pins["write"][0])),
+                chosen,
+            )
+            targets = [memory.running(memory.next(bit)) for bit in pins["write_addr"]]
             for slot in range(1, slots + 1):
                 at = dict(zip(opened, (slot >> k & 1 for k in range(len(opened))), strict=True))
                 total = _sum(f, offset, (slot - 1) * words[bank], len(targets))
                 for found, wanted in zip(targets, total, strict=True):
-                    memory.state(f"slot {slot} of {name} is written at another place",
-                                 f.fixed(found, at), wanted)
+                    memory.state(
+                        f"slot {slot} of {name} is written at another place",
+                        f.fixed(found, at),
+                        wanted,
+                    )
             for k, bit in enumerate(pins["write_data"]):
-                memory.state(f"{name} takes other data", memory.next(bit),
-                             memory.words("write_data")[k])
+                memory.state(
+                    f"{name} takes other data",
+                    memory.running(memory.next(bit)),
+                    memory.words("write_data")[k],
+                )
             for k, bit in enumerate(pins["addr"]):
-                memory.state(f"{name} is read elsewhere", memory.logic.value(bit),
-                             memory.words(f"read__{bank}_addr")[k])
+                memory.state(
+                    f"{name} is read elsewhere",
+                    memory.logic.value(bit),
+                    memory.words(f"read__{bank}_addr")[k],
+                )
 
 
 def _sum(f: Functions, word: Sequence[int], number: int, size: int) -> list[int]:
@@ -225,7 +265,7 @@ def _sum(f: Functions, word: Sequence[int], number: int, size: int) -> list[int]
     return found
 
 
-def _joins(chip: Claims) -> None:
+def _joins(chip: Claims, entry: Module, inside: Module) -> None:
     """Compare the pins of port, memory, sequencer and lanes bit by bit."""
     cells = chip.module.cells
     port, memory = cells[PORT].pins, cells[MEMORY].pins
@@ -236,19 +276,56 @@ def _joins(chip: Claims) -> None:
             chip.findings.append(f"chip: {what}")
 
     for name, source in _JOINED.items():
-        same(f"{name} of the adapter memory is not the port's", memory[name], port[source])
+        same(
+            f"{name} of the adapter memory is not the port's",
+            memory[port_of(inside, name)],
+            port[port_of(entry, source)],
+        )
+    out = {bit: outer for port, bits in inside.ports.items()
+           for bit, outer in zip(bits, memory.get(port, ()), strict=False)}  # fmt: skip
+    places = {bit: (pin, k) for pin, bits in cells["matvec"].pins.items()
+              for k, bit in enumerate(bits) if isinstance(bit, int)}  # fmt: skip
     for bank in BANKS:
-        for end in ("base", "data", "addr", "en"):
-            same(f"{end} of bank {bank} at the lanes is not the memory's",
-                 memory[f"read__{bank}_{end}"], cells["matvec"].pins[f"memory__{bank}_{end}"])
+        for end in ("base", "data", "addr"):
+            name = f"read__{bank}_{end}"
+            # Bits inside may be the same for several ports, those around are not.
+            bits = memory.get(name) or [out.get(bit, bit) for bit in inside.nets[name]]
+            found = [places.get(bit) for bit in bits if isinstance(bit, int)]
+            chip.functions += len(found)
+            # A word may be cut into several pins, which keep its order.
+            if None in found or any(
+                one is not None and other is not None
+                and one[0] == other[0] and one[1] + 1 != other[1]
+                for one, other in pairwise(found)
+            ):  # fmt: skip
+                chip.findings.append(f"chip: {end} of bank {bank} is not joined with the lanes")
     for name in ("addr", "write", "write_data"):
-        same(f"{name} of the port is not the host's", port[name],
-             chip.module.ports[f"adapter_{name}"])
-    same("the port does not know when a token begins", port["boundary"],
-         cells["sequencer"].pins["boundary"])
+        same(
+            f"{name} of the port is not the host's",
+            port[port_of(entry, name)],
+            chip.module.ports[f"adapter_{name}"],
+        )
+    same(
+        "the port does not know when a token begins",
+        port["boundary"],
+        cells["sequencer"].pins["boundary"],
+    )
     used = [chip.logic.value(bit) for bit in port["active"]]
     (adapted,) = cells["sequencer"].pins["adapted"]
-    chip.state("the sequencer's program does not follow the slot in use",
-               chip.logic.value(adapted), _any(chip.f, used))
+    chip.state(
+        "the sequencer's program does not follow the slot in use",
+        chip.logic.value(adapted),
+        _any(chip.f, used),
+    )
 
 
+def port_of(module: Module, name: str) -> str:
+    """Port of a module that is called `name`: Amaranth names some after other signals."""
+    bits = tuple(module.nets.get(name, ()))
+    for port, found in module.ports.items():
+        if port == name or (bits and tuple(found) == bits):
+            return port
+    numbered = [port for port in module.ports if port.partition("$")[0] == name]
+    if len(numbered) != 1:
+        raise EvidenceError(f"{module.name} has no port {name}")
+    return numbered[0]
