@@ -25,6 +25,5 @@ rule all:
     default_target: True
     input:
         over_runs("results/{model}/{target}/report.html", "fpga", "asic"),
-        over_runs("results/{model}/{target}/signoff.json", "fpga"),
-        over_runs("results/{model}/{target}/checks.json", "asic"),
+        over_runs("results/{model}/{target}/signoff.json", "fpga", "asic"),
         over_runs("results/{model}/{target}/librelane.json", "librelane"),

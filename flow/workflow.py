@@ -47,7 +47,7 @@ _SOURCES = {
         "flow/evidence/carry.py", "flow/evidence/coverage.py", "flow/evidence/part_coverage.py",
         "flow/evidence/structure.py",
     ),
-    "evidence": ("flow/evidence", "flow/checks.py"),
+    "evidence": artefact.PROGRAM,
     "synthesize": ("rtl_gen/board.py", "flow/ecp5.py", "flow/tools/yosys.py"),
     "place": ("flow/ecp5.py", "flow/tools/nextpnr_ecp5.py"),
     "pack": ("flow/tools/ecppack.py",),
@@ -100,6 +100,8 @@ _VIEWED = {
     "netlist_structure": ("netlist",),
     "skeleton": ("graph",),
     "checkpoint": (),
+    "held_out": (),
+    "bound": (),
 }
 """Files behind inputs of obligations that are less than a file, or more."""
 
@@ -199,11 +201,22 @@ class Workflow:
         return tuple(name for name in self.runs.targets(model) if self.kind(name) == "fpga")
 
     def products(self, target: str) -> tuple[str, ...]:
-        """Files that end the work on a chip: layouts have no ledger of evidence yet."""
-        kind = self.kind(target)
-        if kind == "librelane":
+        """Files that end the work on a chip."""
+        if self.kind(target) == "librelane":
             return ("librelane.json",)
-        return ("report.html", "signoff.json" if kind == "fpga" else "checks.json")
+        return ("report.html", "signoff.json")
+
+    def records(self, model: str, target: str) -> list[str]:
+        """Records of every obligation of a chip."""
+        required = {item.name for item in obligation.required(self.kind(target))}
+        return [proof.record.format(model=model, target=target)
+                for proof in obligations() if proof.name in required]  # fmt: skip
+
+    def held_out(self, model: str) -> str:
+        """Digest of what else obligations about the float side depend on."""
+        known = self.model(model)
+        case = artefact.Case(Path("results"), model, "", Path(self.checkpoint(model)))
+        return digest.text([case.digest("held_out"), known.quantize.loss_increase])
 
     def devices(self, model: str) -> str:
         """Digest of what the planner wants to know of a model's targets."""
@@ -237,6 +250,7 @@ class Proof:
     record: str
     log: str
     of_checkpoint: bool
+    kind: str
     message: str
 
 
@@ -248,9 +262,9 @@ def obligations() -> tuple[Proof, ...]:
 def _proof(item: ledger.Obligation) -> Proof:
     names = [name for given in item.inputs for name in _VIEWED.get(given, (given,))]
     # Which seed became the bitstream is always asked.
-    names += ["choice"] if item.target else []
-    place = "{model}/{target}" if item.target else "{model}"
-    where = " on {wildcards.target}" if item.target else ""
+    names += ["choice"] if item.kind == "fpga" else []
+    place = "{model}/{target}" if item.kind else "{model}"
+    where = " on {wildcards.target}" if item.kind else ""
     return Proof(
         name=item.name,
         rule=f"prove_{item.name.replace('.', '_')}",
@@ -258,6 +272,7 @@ def _proof(item: ledger.Obligation) -> Proof:
         record=f"results/{place}/evidence/{item.name}.json",
         log=f"logs/{place}/evidence/{item.name}.log",
         of_checkpoint="checkpoint" in item.inputs,
+        kind=item.kind,
         message=f"{{wildcards.model}}{where}: {item.name}",
     )
 

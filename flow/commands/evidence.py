@@ -9,8 +9,8 @@ from pathlib import Path
 
 from flow import checkpoint, checks, config, files
 from flow.evidence import artefact, ledger, obligation
-from flow.evidence.layout_obligation import LAYOUT
 from flow.log import recorded
+from flow.silicon import target as asic
 from rtl_gen.errors import FlowError
 
 SIGNOFF = """\
@@ -19,9 +19,12 @@ examples:
   intaglio signoff results                        every chip below
   intaglio signoff results/names/ulx3s_85f --checkpoint ../mine
                                                   made from another checkpoint than the configured
+  intaglio signoff results/names/ulx3s_85f --again
+                                                  trust no record: work on every obligation anew
 
 Every obligation must be there, hold (or be carried over with its condition), and be about the files
-as they are now. Exit status 0 if so for every chip, 2 otherwise.
+as they are now. Exit status 0 if so for every chip, 2 otherwise. A record says that it was not
+changed by accident; who doubts that it was ever made uses `--again`.
 """
 PROVE = """\
 example:
@@ -42,6 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                         help="folder of a chip, or one with chips below")  # fmt: skip
     parser.add_argument("--checkpoint", help="instead of the configured one")
     parser.add_argument("--verdict", type=Path, metavar="FILE", help="write the verdicts here")
+    parser.add_argument("--again", action="store_true", help="work on every obligation anew")
     parser.set_defaults(run=recorded(_signoff))
 
     parser = _parser(subparsers, "prove", "stage: work on one obligation", PROVE)
@@ -75,7 +79,7 @@ def _parser(
 
 def _prove(args: argparse.Namespace) -> int:
 
-    names = [item.name for item in (*obligation.OBLIGATIONS, LAYOUT)]
+    names = [item.name for item in obligation.OBLIGATIONS]
     if args.obligation not in names:
         raise FlowError(f"no obligation {args.obligation!r}; there are {', '.join(names)}")
     path = checkpoint.locate(
@@ -113,11 +117,14 @@ def _signoff(args: argparse.Namespace) -> int:
 
 
 def _chips(given: Path) -> list[Path]:
+    """Folders of chips at or below `given`: those of a target, whatever is missing in them."""
     if given.is_file():
         given = given.parent
-    if (given / "metrics.json").is_file() or (given / "evidence.json").is_file():
+    targets = [path.stem for path in (config.FOLDER / "targets").glob("*.yaml")
+               if asic.kind(path) != "librelane"]  # fmt: skip
+    if given.name in targets and given.is_dir():
         return [given]
-    found = sorted({path.parent for path in given.glob("**/bitstream.json")})
+    found = sorted(path for name in targets for path in given.glob(f"**/{name}") if path.is_dir())
     if not found:
         raise FlowError(f"{given}: no chip here; build one with `snakemake`")
     return found
@@ -128,12 +135,18 @@ def _sign(chip: Path, args: argparse.Namespace) -> list[str]:
     model = config.load_model(config.model_file(chip.parent.name))
     path = checkpoint.locate(args.checkpoint or model.checkpoint)
     case = artefact.Case(chip.parents[1], chip.parent.name, chip.name, path)
-    evidence = files.read_json(chip / "evidence.json")
-    print(f"{chip}: identity {str(evidence['identity'])[:16]}…")
-    verdicts = checks.judge(files.read_json(chip / "metrics.json"))
+    print(f"{chip}: identity {str(case.manifest['identity'])[:16]}…")
+    metrics = files.read_json(chip / "metrics.json")
+    verdicts = list(checks.judge(metrics))
+    if metrics["conditions"]["identity"] != case.manifest["identity"]:
+        verdicts.append(checks.Check("metrics", ok=False, detail="of a chip of another identity"))
     for check in verdicts:
         print(f"  {'pass' if check.ok else 'FAIL':8} {check.name}: {check.detail}")
-    entries = ledger.sign_off(obligation.OBLIGATIONS, case, evidence)
+    required = obligation.required(asic.kind(config.target_file(chip.name)))
+    if args.again:
+        entries = ledger.again(required, case)
+    else:
+        entries = ledger.sign_off(required, case, files.read_json(chip / "evidence.json"))
     for entry in entries:
         state = entry.state if entry.ok else entry.state.upper()
         print(f"  {state:8} {entry.name} ({entry.seconds:.1f} s): {entry.detail}")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from flow import config, ecp5, files
 from flow.evidence import artefact, mutation
-from flow.evidence.obligation import whole
 from flow.evidence.plant import Chip, there
 from flow.evidence.trellis import Config, with_blocks
+from flow.evidence.work import whole
 from flow.tools import base, ecppack
 from rtl_gen.errors import FlowError
 

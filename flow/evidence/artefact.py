@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from flow import checkpoint, digest, files
+from flow import checkpoint, config, digest, files
 from flow.evidence import design, structure
 from flow.evidence.design import Design, EvidenceError
 from flow.graph import read as read_graph
@@ -32,14 +32,25 @@ FILES: Mapping[str, str] = {
     "timing": "{model}/{target}/seed{seed}/timing.json",
     "gds": "{model}/{target}/chip.gds",
     "layout": "{model}/{target}/layout.json",
-    "lvs": "{model}/{target}/lvs.json",
-    "mapped": "{model}/{target}/synthesis/netlist.json",
+    "gates": "{model}/{target}/netlist.v",
     "cell_models": "pdk/c4m_sky130/cells.v",
+    "library": "pdk/c4m_sky130/library.json",
 }
 """Files by name, below the folder of results."""
 
-VIEWS = ("architecture", "netlist_structure", "skeleton", "checkpoint")
+VIEWS = ("architecture", "netlist_structure", "skeleton", "checkpoint", "held_out", "bound")
 """Digests of less than a file, or of more."""
+
+PROGRAM = (
+    "flow/evidence", "flow/arrays.py", "flow/checkpoint.py", "flow/checks.py", "flow/config.py",
+    "flow/data.py", "flow/digest.py", "flow/ecp5.py", "flow/files.py", "flow/graph.py",
+    "flow/schemas", "flow/text.py", "flow/tools", "rtl_gen/checkpoint", "rtl_gen/errors.py",
+    "rtl_gen/golden", "rtl_gen/ir", "rtl_gen/passes", "rtl_gen/quantize", "rtl_gen/reference",
+)  # fmt: skip
+"""Program text that obligations run. What faults are planted with is not part of it."""
+
+REFERENCE = "reference.npz"
+"""Beside a checkpoint: outputs that another implementation computed from it."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +98,31 @@ class Case:
                 if self.checkpoint is None:
                     raise EvidenceError("which checkpoint? Give --checkpoint")
                 return checkpoint.content_digest(self.checkpoint)
+            case "held_out":
+                return self._held_out()
+            case "bound":
+                return identity(
+                    config.load_model(config.model_file(self.model)).quantize.loss_increase
+                )
         path = self.path(name)
         if path.is_dir():
             return digest.tree(path, path.rglob("*"))
         if not path.is_file():
             raise EvidenceError(f"{path}: no such file; build it with `snakemake {path}`")
         return digest.file(path)
+
+    def _held_out(self) -> str:
+        """Digest of what the float side is compared on: data, tokenizer, stored reference."""
+        model = config.load_model(config.model_file(self.model))
+        paths = [Path(model.data.path)] if model.data.path else []
+        if self.checkpoint is not None:
+            folder = self.checkpoint if self.checkpoint.is_dir() else self.checkpoint.parent
+            paths += [folder / "tokenizer.json", folder / REFERENCE]
+        found = [
+            digest.tree(path, path.rglob("*")) if path.is_dir() else digest.file(path)
+            for path in paths if path.exists()
+        ]  # fmt: skip
+        return identity([asdict(model.data), model.tokenizer, found])
 
     def json(self, name: str) -> Any:
         """Content of a JSON file."""
@@ -123,13 +153,22 @@ class Case:
 
     @cached_property
     def routed(self) -> design.Module:
-        """The placed and routed netlist of the board."""
-        return design.read(self.path("routed"))["top"]
+        """The placed and routed netlist of the board.
+
+        Raises
+        ------
+        EvidenceError
+            If the file holds none.
+        """
+        found = design.read(self.path("routed"))
+        if "top" not in found:
+            raise EvidenceError(f"{self.path('routed')}: no module top; build it again")
+        return found["top"]
 
 
 def program() -> str:
     """Digest of the program text that evidence comes from."""
-    return digest.sources("flow/evidence")
+    return digest.sources(*PROGRAM)
 
 
 def identity(values: object) -> str:

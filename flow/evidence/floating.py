@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow import config, data, text
+from flow.evidence.artefact import REFERENCE
 from rtl_gen import reference
 from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.errors import FlowError
@@ -30,7 +31,6 @@ Array = NDArray[np.float64]
 LARGEST_ERROR = 0.7
 """Relative error above which more than half of an operator's energy is unexplained."""
 
-REFERENCE = "reference.npz"
 REFERENCE_TOLERANCE = 1e-3
 """Of the largest logit: another implementation computes in float32."""
 

@@ -6,6 +6,7 @@ today. One whose inputs changed is *stale* and must be made again.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flow import files
-from flow.evidence.artefact import Case, program
+from flow.evidence.artefact import Case, identity, program
 from rtl_gen.errors import FlowError
 
 Scope = Literal["constants", "architecture", "model"]
+Kind = Literal["", "fpga", "asic"]
 Verdict = Literal["holds", "carried", "fails"]
 
 
@@ -59,8 +61,8 @@ class Obligation:
         own worth.
     inputs : tuple of str
         Artefacts and views that it depends on.
-    target : bool
-        Whether it is about a target (or about the RTL alone).
+    kind : {"", "fpga", "asic"}
+        Which targets it is about; empty if about the RTL alone, and so of every chip.
     work : callable
         ``Case -> Outcome``; the second argument is the folder of the record, for jobs.
     """
@@ -70,7 +72,7 @@ class Obligation:
     method: str
     scope: Scope
     inputs: tuple[str, ...]
-    target: bool
+    kind: Kind
     work: Callable[[Case, Path], Outcome]
 
 
@@ -90,14 +92,16 @@ def prove(obligation: Obligation, case: Case, record: Path) -> Mapping[str, Any]
     inputs = {name: case.digest(name) for name in obligation.inputs}
     if record.is_file():
         known: Mapping[str, Any] = files.read_json(record)
-        if known.get("inputs") == inputs and known.get("program") == program():
+        same = known.get("inputs") == inputs and known.get("program") == program()
+        if same and known.get("seal") == seal(known):
             return known
     begun = time.perf_counter()
     try:
         outcome = obligation.work(case, record.parent)
-    except FlowError as error:
+    except (FlowError, LookupError, TypeError, ValueError) as error:
         # What cannot be read cannot be proved; the record says so, and sign-off refuses it.
-        outcome = Outcome((str(error),))
+        said = str(error) if isinstance(error, FlowError) else repr(error)
+        outcome = Outcome((f"an artefact cannot be read: {said}",))
     content: dict[str, Any] = {
         "obligation": obligation.name,
         "subject": obligation.subject,
@@ -113,8 +117,17 @@ def prove(obligation: Obligation, case: Case, record: Path) -> Mapping[str, Any]
     }
     if outcome.carried is not None:
         content["carried"] = dict(outcome.carried)
+    content["seal"] = seal(content)
     files.write_json(record, content)
     return content
+
+
+def seal(record: Mapping[str, Any]) -> str:
+    """Digest of a record's content, which shows that it was not changed by accident or by hand.
+
+    It is no signature: who recomputes it is only found out by working on the obligations again.
+    """
+    return identity({key: value for key, value in record.items() if key != "seal"})
 
 
 def verdict(outcome: Outcome) -> Verdict:
@@ -160,14 +173,28 @@ def sign_off(
     evidence : mapping
         Content of ``evidence.json``.
     """
-    records = {item["obligation"]: item for item in evidence["obligations"]}
-    return [_entry(obligation, case, records.get(obligation.name)) for obligation in obligations]
+    entries = [
+        Entry("ledger", "stale", f"it is about {key} {str(evidence.get(key))[:16]}")
+        for key, now in _about(case).items() if evidence.get(key) != now
+    ]  # fmt: skip
+    records: dict[str, Mapping[str, Any]] = {}
+    for item in evidence.get("obligations", ()):
+        name = str(item.get("obligation"))
+        if name in records:
+            entries.append(Entry("ledger", "fails", f"it has two records of {name}"))
+        records[name] = item
+    entries += [
+        _entry(obligation, case, records.get(obligation.name)) for obligation in obligations
+    ]
+    return entries
 
 
 def _entry(obligation: Obligation, case: Case, record: Mapping[str, Any] | None) -> Entry:
     name = obligation.name
     if record is None:
         return Entry(name, "missing", "nothing is recorded")
+    if record.get("seal") != seal(record):
+        return Entry(name, "fails", "its record was changed after it was written")
     seconds = float(record["seconds"])
     if record["program"] != program():
         return Entry(name, "stale", "the program that checks it has changed", seconds)
@@ -180,8 +207,15 @@ def _entry(obligation: Obligation, case: Case, record: Mapping[str, Any] | None)
             return Entry(name, "missing", str(error), seconds)
         if found != known:
             return Entry(name, "stale", f"{item} has changed since", seconds)
-    if record["verdict"] == "fails":
-        return Entry(name, "fails", "; ".join(record["findings"][:3]), seconds)
+    return judged(name, record)
+
+
+def judged(name: str, record: Mapping[str, Any]) -> Entry:
+    """What a record that counts says."""
+    seconds = float(record["seconds"])
+    if record["verdict"] not in ("holds", "carried") or record["findings"]:
+        said = "; ".join(record["findings"][:3]) or f"its verdict is {record['verdict']}"
+        return Entry(name, "fails", said, seconds)
     if record["verdict"] == "carried":
         return Entry(name, "carried", str(record["carried"]["condition"]), seconds)
     shown = ", ".join(f"{value} {key}" for key, value in record["numbers"].items()
@@ -189,14 +223,35 @@ def _entry(obligation: Obligation, case: Case, record: Mapping[str, Any] | None)
     return Entry(name, "holds", shown, seconds)
 
 
+def again(obligations: Sequence[Obligation], case: Case) -> list[Entry]:
+    """Work on every obligation anew, in a folder of its own, and judge what that gives."""
+    entries = []
+    with tempfile.TemporaryDirectory() as folder:
+        for obligation in obligations:
+            try:
+                record = prove(obligation, case, Path(folder) / f"{obligation.name}.json")
+            except FlowError as error:
+                entries.append(Entry(obligation.name, "missing", str(error)))
+            else:
+                entries.append(judged(obligation.name, record))
+    return entries
+
+
+def _about(case: Case) -> dict[str, str]:
+    """Which chip a ledger is about."""
+    return {
+        "model": case.model,
+        "target": case.target,
+        "identity": str(case.manifest["identity"]),
+        "checkpoint": str(case.manifest["origin"].get("checkpoint", "")),
+    }
+
+
 def collect(case: Case, records: Sequence[Path]) -> dict[str, Any]:
     """Content of ``evidence.json``: all records of a chip and what was carried over."""
     items = [files.read_json(path) for path in records]
     return {
-        "model": case.model,
-        "target": case.target,
-        "identity": case.manifest["identity"],
-        "checkpoint": case.manifest["origin"].get("checkpoint", ""),
+        **_about(case),
         "obligations": items,
         "seconds": round(sum(item["seconds"] for item in items), 2),
         "verdicts": {

@@ -22,6 +22,7 @@ rule map_chip:
         library=rules.make_cells.output.library,
     output:
         mapped=update("results/{model}/{target}/mapped.json"),
+        netlist=update("results/{model}/{target}/netlist.json"),
         cells=update("results/{model}/{target}/cells.json"),
     log:
         "logs/{model}/{target}/map.log",
@@ -206,40 +207,6 @@ rule characterize_cells:
     shell:
         "python -m flow characterize --views results/pdk/c4m_sky130 --corner {wildcards.corner}"
         " --liberty {output.liberty} --log {log}"
-
-
-# The constants in the polygons are those of the graph.
-rule prove_layout:
-    input:
-        config=ancient("configs/models/{model}.yaml"),
-        graph=rules.quantize_model.output.graph,
-        chip=rules.generate_rtl.output.chip,
-        rom=rules.generate_rtl.output.rom,
-        manifest=rules.generate_rtl.output.manifest,
-        gds=rules.lay_out.output.gds,
-        placed=rules.lay_out.output.placed,
-        mapped=rules.map_chip.output.mapped,
-        lvs=rules.compare_layout.output.result,
-        cells=rules.make_cells.output.models,
-    output:
-        record=update("results/{model}/{target}/evidence/provenance.layout.json"),
-    log:
-        "logs/{model}/{target}/prove.provenance.layout.log",
-    wildcard_constraints:
-        target=targets_of("asic"),
-    conda:
-        "../envs/intaglio.yaml"
-    resources:
-        checkpoint=of_model("checkpoint"),
-    params:
-        sources=intaglio.sources("evidence"),
-        tools=intaglio.versions("yosys"),
-    message:
-        "{wildcards.model} on {wildcards.target}: comparing the layout's gates with the RTL"
-    shell:
-        "python -m flow prove provenance.layout --model {wildcards.model}"
-        " --target {wildcards.target} --checkpoint {resources.checkpoint:q}"
-        " --record {output.record} --log {log}"
 
 
 rule verify_layout:

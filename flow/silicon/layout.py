@@ -40,7 +40,8 @@ def synthesize(chip: Path, views: Path, folder: Path, log: Path) -> None:
     views : Path
         Folder of the cells' views.
     folder : Path
-        Receives ``mapped.json`` (the netlist) and ``cells.json`` (cells and area by unit).
+        Receives ``netlist.json`` (as Yosys writes it), ``mapped.json`` (the same with units) and
+        ``cells.json`` (cells and area by unit).
 
     Raises
     ------
@@ -54,7 +55,8 @@ def synthesize(chip: Path, views: Path, folder: Path, log: Path) -> None:
     text = liberty.untimed(used, "cells", 1.8, 25)
     job = yosys.synthesize_cells(chip, chip.parent / "rom", text)
     base.run(job, folder / "synthesis", log, progress=yosys.progress)
-    content = json.loads((folder / "synthesis/netlist.json").read_text())
+    files.copy(folder / "synthesis/netlist.json", folder / "netlist.json")
+    content = files.read_json(folder / "netlist.json")
     mapped = netlist.from_yosys(content, TOP, library)
     floating = netlist.undriven(mapped, library)
     if floating:

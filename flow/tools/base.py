@@ -138,6 +138,13 @@ def run(
         return True
 
 
+def made(folder: Path) -> Mapping[str, str]:
+    """Digests of the outputs that the job in `folder` wrote; none if none ended there."""
+    record = folder / RECORD
+    found: Mapping[str, str] = files.read_json(record)["outputs"] if record.is_file() else {}
+    return found
+
+
 def tail(log: Path, lines: int = 20) -> str:
     """Last lines of a log."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

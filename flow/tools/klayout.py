@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from flow.tools import base, environment
@@ -124,7 +125,7 @@ def violations(report: str) -> Rules:
     return Rules(found.total(), dict(sorted(found.items())), len(names))
 
 
-def matches(result: str) -> Mapping[str, object]:
+def matches(result: str) -> Mapping[str, Any]:
     """Read ``lvs.json``.
 
     Raises
@@ -132,7 +133,7 @@ def matches(result: str) -> Mapping[str, object]:
     ValueError
         If it compared nothing.
     """
-    content: Mapping[str, object] = json.loads(result)
+    content: Mapping[str, Any] = json.loads(result)
     if not content["instances"] or not content["cells"]:
         raise ValueError("the comparison of layout and netlist saw no instance")
     return content

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flow.evidence import ledger
+from flow.evidence import artefact, ledger
 from flow.evidence.artefact import Case
 from flow.evidence.ledger import Obligation, Outcome
 from rtl_gen.errors import FlowError
@@ -25,7 +28,7 @@ def _work(outcome: Outcome):
 
 def _obligation(outcome: Outcome) -> Obligation:
     return Obligation("timing.routed", "a claim", "a way", "constants", ("manifest", "chip"),
-                      False, _work(outcome))  # fmt: skip
+                      "", _work(outcome))  # fmt: skip
 
 
 @pytest.fixture
@@ -65,9 +68,10 @@ def test_what_cannot_be_read_fails(case: Case, tmp_path: Path) -> None:
     def work(_: Case, folder: Path) -> Outcome:
         raise FlowError("no such ROM")
 
-    obligation = Obligation("a", "b", "c", "constants", ("chip",), False, work)
+    obligation = Obligation("a", "b", "c", "constants", ("chip",), "", work)
     record = ledger.prove(obligation, case, tmp_path / "record.json")
-    assert (record["verdict"], record["findings"]) == ("fails", ["no such ROM"])
+    assert record["verdict"] == "fails"
+    assert record["findings"] == ["an artefact cannot be read: no such ROM"]
 
 
 def test_a_changed_input_makes_it_stale(case: Case, tmp_path: Path) -> None:
@@ -88,13 +92,15 @@ def test_a_changed_program_makes_it_stale(case: Case, tmp_path: Path) -> None:
     obligation = _obligation(Outcome(()))
     ledger.prove(obligation, case, record)
     evidence = ledger.collect(case, [record])
-    evidence["obligations"][0]["program"] = "older"
+    older = {**evidence["obligations"][0], "program": "older"}
+    evidence["obligations"] = [{**older, "seal": ledger.seal(older)}]
     (entry,) = ledger.sign_off([obligation], case, evidence)
     assert entry.state == "stale"
 
 
 def test_an_absent_obligation_is_missing(case: Case) -> None:
-    (entry,) = ledger.sign_off([_obligation(Outcome(()))], case, {"obligations": []})
+    evidence = ledger.collect(case, [])
+    (entry,) = ledger.sign_off([_obligation(Outcome(()))], case, evidence)
     assert (entry.state, entry.ok) == ("missing", False)
 
 
@@ -102,3 +108,110 @@ def test_what_is_carried_over_says_why(case: Case, tmp_path: Path) -> None:
     why = {"condition": "constants changed only"}
     entry = _judged(case, Outcome((), carried=why), tmp_path)
     assert (entry.state, entry.ok, entry.detail) == ("carried", True, "constants changed only")
+
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def _holds(record: dict[str, Any]) -> None:
+    record["verdict"] = "holds"
+
+
+def _silent(record: dict[str, Any]) -> None:
+    record |= {"verdict": "holds", "findings": []}
+
+
+def _exchanged(record: dict[str, Any]) -> None:
+    inputs = record["inputs"]
+    record["inputs"] = {"manifest": inputs["chip"], "chip": inputs["manifest"]}
+
+
+def _fewer(record: dict[str, Any]) -> None:
+    del record["inputs"]["chip"]
+
+
+def _renamed(record: dict[str, Any]) -> None:
+    record["obligation"] = "another.one"
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("change", [_holds, _silent, _exchanged, _fewer, _renamed])
+def test_an_edited_record_is_refused(
+    case: Case, tmp_path: Path, change: Change, sealed: bool
+) -> None:
+    """Whoever edits a record without its seal is found out; with it, by working on it again."""
+    record = tmp_path / "record.json"
+    obligation = _obligation(Outcome(("a weight is 3, not 2",)))
+    ledger.prove(obligation, case, record)
+    evidence = ledger.collect(case, [record])
+    change(evidence["obligations"][0])
+    if sealed:
+        evidence["obligations"][0]["seal"] = ledger.seal(evidence["obligations"][0])
+    entries = ledger.sign_off([obligation], case, evidence)
+    forged = sealed and change is _silent
+    assert all(entry.ok for entry in entries) is forged
+    (entry,) = ledger.again([obligation], case)
+    assert (entry.state, entry.detail) == ("fails", "a weight is 3, not 2")
+
+
+def test_a_record_edited_in_place_is_worked_on_again(case: Case, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    obligation = _obligation(Outcome(("a weight is 3, not 2",)))
+    ledger.prove(obligation, case, record)
+    record.write_text(record.read_text().replace('"fails"', '"holds"'))
+    assert ledger.prove(obligation, case, record)["verdict"] == "fails"
+
+
+@pytest.mark.parametrize("key", ["model", "target", "identity", "checkpoint"])
+def test_the_ledger_of_another_chip_is_refused(case: Case, tmp_path: Path, key: str) -> None:
+    record = tmp_path / "record.json"
+    obligation = _obligation(Outcome(()))
+    ledger.prove(obligation, case, record)
+    evidence = {**ledger.collect(case, [record]), key: "another"}
+    first, second = ledger.sign_off([obligation], case, evidence)
+    assert (first.name, first.ok, second.ok) == ("ledger", False, True)
+
+
+def test_two_records_of_one_obligation_are_refused(case: Case, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    obligation = _obligation(Outcome(()))
+    ledger.prove(obligation, case, record)
+    first, _ = ledger.sign_off([obligation], case, ledger.collect(case, [record, record]))
+    assert first.detail == "it has two records of timing.routed"
+
+
+def test_what_breaks_the_work_on_it_fails(case: Case, tmp_path: Path) -> None:
+    """A truncated artefact that still can be parsed ends in a record, not in a traceback."""
+
+    def work(_: Case, folder: Path) -> Outcome:
+        return Outcome((), {"bits": {}["cells"]})
+
+    obligation = Obligation("a", "b", "c", "constants", ("chip",), "", work)
+    record = ledger.prove(obligation, case, tmp_path / "record.json")
+    assert record["verdict"] == "fails"
+    assert "KeyError('cells')" in record["findings"][0]
+
+
+def test_every_file_that_obligations_run_is_part_of_the_program() -> None:
+    """A record is stale when any program text behind it changes."""
+    root = Path(artefact.__file__).parents[2]
+    seen, left = set(), [root / "flow/evidence/obligation.py"]
+    while left:
+        path = left.pop()
+        seen.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{item.name}" for item in node.names)]
+                places = [root.joinpath(*name.split(".")) for name in names]
+                found = [p.with_suffix(".py") for p in places] + [p / "__init__.py" for p in places]
+                left += [p for p in found if p.is_file() and p not in {*seen, *left}]
+    names = {path.relative_to(root).as_posix() for path in seen}
+    loose = {
+        name
+        for name in names
+        if not any(name == part or name.startswith(f"{part}/") for part in artefact.PROGRAM)
+    }
+    # Of the planner, only how the configuration's file is written down.
+    assert loose <= {"flow/__init__.py", "rtl_gen/__init__.py", "rtl_gen/plan/__init__.py",
+                     "rtl_gen/plan/folding.py", "rtl_gen/plan/resource.py"}  # fmt: skip
+    assert len(names) > 80
