@@ -136,10 +136,7 @@ def _sign(chip: Path, args: argparse.Namespace) -> list[str]:
     path = checkpoint.locate(args.checkpoint or model.checkpoint)
     case = artefact.Case(chip.parents[1], chip.parent.name, chip.name, path)
     print(f"{chip}: identity {str(case.manifest['identity'])[:16]}…")
-    metrics = files.read_json(chip / "metrics.json")
-    verdicts = list(checks.judge(metrics))
-    if metrics["conditions"]["identity"] != case.manifest["identity"]:
-        verdicts.append(checks.Check("metrics", ok=False, detail="of a chip of another identity"))
+    verdicts = _checks(chip, str(case.manifest["identity"]))
     for check in verdicts:
         print(f"  {'pass' if check.ok else 'FAIL':8} {check.name}: {check.detail}")
     required = obligation.required(asic.kind(config.target_file(chip.name)))
@@ -156,3 +153,16 @@ def _sign(chip: Path, args: argparse.Namespace) -> list[str]:
         files.write_json(args.verdict, [asdict(check) for check in verdicts]
                          + ledger.as_json(entries))  # fmt: skip
     return failed
+
+
+def _checks(chip: Path, identity: str) -> list[checks.Check]:
+    """Verdicts on ``metrics.json``, and on whether it is about this chip."""
+    metrics = files.read_json(chip / "metrics.json")
+    try:
+        verdicts = list(checks.judge(metrics))
+        same = metrics["conditions"]["identity"] == identity
+    except (LookupError, TypeError) as error:
+        return [checks.Check("metrics", ok=False, detail=f"metrics.json has no {error}")]
+    if not same:
+        verdicts.append(checks.Check("metrics", ok=False, detail="of a chip of another identity"))
+    return verdicts
