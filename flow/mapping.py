@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flow.ecp5 import Resources
-from rtl_gen.plan.cost import BLOCK_RAM_SHARE, LogicShare
+from rtl_gen.plan.cost import LogicShare, least
 
 SINGLE_MODES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Width and depth of a DP16KD that is written and read on one port each, FPGA-TN-02204."""
@@ -36,31 +36,26 @@ def choose(manifest: Mapping[str, Any], room: Resources) -> LogicShare:
     room : Resources
         Capacity of the device.
     """
-    product_bits = 0
-    for bits in product_widths(manifest):
-        left = sum(p["count"] for p in manifest["products"] if min(p["a"], p["b"]) > product_bits)
-        if left <= room.dsp:
-            break
-        product_bits = bits
     constants = [
         item for item in manifest["memories"] if item["class"] == "constant" and item["ports"] == 1
     ]
-    rom_bits = 0
-    sizes = sorted({item["width"] * item["depth"] for item in constants})
-    for bits in sizes:
-        if _memories(manifest, rom_bits) <= BLOCK_RAM_SHARE * room.ebr:
-            break
-        rom_bits = bits
-    return LogicShare(product_bits, rom_bits)
+
+    def used(share: LogicShare) -> tuple[float, float]:
+        products = sum(item["count"] for item in manifest["products"]
+                       if not share.has_product(item["a"], item["b"]))  # fmt: skip
+        return products, _memories(manifest, share)
+
+    roms = [item["width"] * item["depth"] for item in constants]
+    return least(product_widths(manifest), roms, used, room.dsp, room.ebr)
 
 
-def _memories(manifest: Mapping[str, Any], rom_bits: int) -> int:
+def _memories(manifest: Mapping[str, Any], share: LogicShare) -> int:
     return sum(
         item["copies"] * block_rams(item["width"], item["depth"], item["ports"])
         for item in manifest["memories"]
         if (item["class"] != "constant" and item["depth"] > DISTRIBUTED_DEPTH)
         or item["ports"] > 1
-        or item["width"] * item["depth"] > rom_bits
+        or not share.has_rom(item["width"], item["depth"])
     )
 
 

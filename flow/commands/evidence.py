@@ -20,7 +20,8 @@ examples:
   intaglio signoff results/names/ulx3s_85f --checkpoint ../mine
                                                   made from another checkpoint than the configured
   intaglio signoff results/names/ulx3s_85f --again
-                                                  trust no record: work on every obligation anew
+                                                  trust no record: quantize again, and work on
+                                                  every obligation anew
 
 Every obligation must be there, hold (or be carried over with its condition), and be about the files
 as they are now. Exit status 0 if so for every chip, 2 otherwise. A record says that it was not
@@ -141,7 +142,7 @@ def _sign(chip: Path, args: argparse.Namespace) -> list[str]:
         print(f"  {'pass' if check.ok else 'FAIL':8} {check.name}: {check.detail}")
     required = obligation.required(asic.kind(config.target_file(chip.name)))
     if args.again:
-        entries = ledger.again(required, case)
+        entries = ledger.again((obligation.REPRODUCED, *required), case)
     else:
         entries = ledger.sign_off(required, case, files.read_json(chip / "evidence.json"))
     for entry in entries:

@@ -42,10 +42,11 @@ VIEWS = ("architecture", "netlist_structure", "skeleton", "checkpoint", "held_ou
 """Digests of less than a file, or of more."""
 
 PROGRAM = (
-    "flow/evidence", "flow/arrays.py", "flow/checkpoint.py", "flow/checks.py", "flow/config.py",
-    "flow/data.py", "flow/digest.py", "flow/ecp5.py", "flow/files.py", "flow/graph.py",
-    "flow/schemas", "flow/text.py", "flow/tools", "rtl_gen/checkpoint", "rtl_gen/errors.py",
-    "rtl_gen/golden", "rtl_gen/ir", "rtl_gen/passes", "rtl_gen/quantize", "rtl_gen/reference",
+    "flow/evidence", "flow/adapters.py", "flow/arrays.py", "flow/checkpoint.py", "flow/checks.py",
+    "flow/config.py", "flow/data.py", "flow/digest.py", "flow/ecp5.py", "flow/files.py",
+    "flow/graph.py", "flow/quantize.py", "flow/schemas", "flow/text.py", "flow/tools",
+    "rtl_gen/adapter", "rtl_gen/checkpoint", "rtl_gen/errors.py", "rtl_gen/golden", "rtl_gen/ir",
+    "rtl_gen/passes", "rtl_gen/quantize", "rtl_gen/reference",
 )  # fmt: skip
 """Program text that obligations run. What faults are planted with is not part of it."""
 

@@ -140,6 +140,13 @@ OBLIGATIONS: tuple[Obligation, ...] = (
     ),
 )  # fmt: skip
 
+REPRODUCED = Obligation(
+    "reproduced.graph", "the graph is, integer by integer, what the checkpoint quantizes to",
+    "quantization done again with the model's configuration; on another machine a solver may round "
+    "otherwise", "constants", ("graph", "checkpoint", "held_out"), "", work.reproduced_graph,
+)  # fmt: skip
+"""Of those who trust no record; it takes as long as quantization does."""
+
 
 def of(name: str) -> Obligation:
     """The obligation called `name`."""

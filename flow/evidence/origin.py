@@ -36,6 +36,8 @@ class Restored:
     row_error : float
     steps : float
         Largest difference of an element, in steps of its row.
+    nearest : float
+        ``error`` of the integers that are nearest: what no rounding goes below.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Restored:
     row: int
     row_error: float
     steps: float
+    nearest: float
 
 
 def restored(graph: ir.IntegerGraph, checkpoint: Checkpoint) -> list[Restored]:
@@ -70,6 +73,9 @@ def restored(graph: ir.IntegerGraph, checkpoint: Checkpoint) -> list[Restored]:
         back = integers.reshape(rows, -1) * step[:, None] / channel
         wanted = stored.reshape(rows, -1)
         size = np.sqrt((wanted**2).sum(axis=1))
+        kind = graph.constants[name].type
+        near = np.clip(np.round(wanted * channel / step[:, None]), kind.min, kind.max)
+        near = near * step[:, None] / channel
         off = np.sqrt(((back - wanted) ** 2).sum(axis=1)) / np.where(size > 0, size, 1)
         worst = int(off.argmax())
         found.append(
@@ -78,13 +84,22 @@ def restored(graph: ir.IntegerGraph, checkpoint: Checkpoint) -> list[Restored]:
                 float(np.linalg.norm(back - wanted) / (np.linalg.norm(wanted) or 1.0)),
                 worst, float(off[worst]),
                 float((abs((back - wanted) * channel) / step[:, None]).max()),
+                float(np.linalg.norm(near - wanted) / (np.linalg.norm(wanted) or 1.0)),
             )
         )  # fmt: skip
     return found
 
 
-def judged(items: list[Restored]) -> tuple[list[str], dict[str, Any]]:
-    """Findings, and numbers over all tensors."""
+def judged(items: list[Restored], stored: int) -> tuple[list[str], dict[str, Any]]:
+    """Findings, and numbers over all tensors; the checkpoint has `stored`.
+
+    Notes
+    -----
+    The bounds tell a wrong row or tensor, not a changed step: a solver that makes the layer's
+    outputs agree may move weights far where inputs hardly vary. How far beyond the nearest integers
+    it went is recorded; that exactly these integers follow from the checkpoint is shown by
+    quantizing again (``intaglio signoff --again``).
+    """
     findings = []
     for item in items:
         if item.error > LARGEST_TENSOR_ERROR:
@@ -95,9 +110,13 @@ def judged(items: list[Restored]) -> tuple[list[str], dict[str, Any]]:
                 f"{item.row_error:.2f}"
             )
     if not items:
-        return findings, {"tensors": 0}
+        return findings, {"tensors": 0, "tensors of the checkpoint": stored}
     return findings, {
         "tensors": len(items),
+        "tensors of the checkpoint": stored,
+        "times the error of nearest rounding": round(
+            max(item.error / max(item.nearest, 1e-9) for item in items), 2
+        ),
         "largest relative error": round(max(item.error for item in items), 4),
         "of a row": round(max(item.row_error for item in items), 4),
         "steps at most": round(max(item.steps for item in items), 2),

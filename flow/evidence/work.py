@@ -9,7 +9,7 @@ from typing import Any
 
 import z3
 
-from flow import checks, config, digest, files
+from flow import checks, config, digest, files, graph
 from flow.evidence import (
     adders,
     coverage,
@@ -35,6 +35,8 @@ from flow.evidence.plant import Chip
 from flow.evidence.trellis import Config
 from flow.tools import base, ecppack, nextpnr_ecp5, yosys
 from rtl_gen.checkpoint import open_checkpoint
+from rtl_gen.ir import serialize
+from rtl_gen.ir.integer import Constant
 
 
 def elaborated(case: Case, folder: Path) -> tuple[design.Design, design.Module]:
@@ -162,8 +164,9 @@ def provenance_bitstream(case: Case, folder: Path) -> Outcome:
 def provenance_checkpoint(case: Case, folder: Path) -> Outcome:
     """Work on ``provenance.checkpoint``."""
     assert case.checkpoint is not None  # its digest is an input
-    items = origin.restored(case.graph, open_checkpoint(case.checkpoint))
-    findings, numbers = origin.judged(items)
+    opened = open_checkpoint(case.checkpoint)
+    items = origin.restored(case.graph, opened)
+    findings, numbers = origin.judged(items, len(opened.entries))
     if case.graph.origin.get("checkpoint") != case.digest("checkpoint"):
         findings.append("the graph was made from a checkpoint of another digest")
     files.write_json(folder / "tensors.json", [asdict(item) for item in items])
@@ -307,3 +310,28 @@ def float_graph(case: Case, folder: Path) -> Outcome:
     found = floating.measure(case.model, case.checkpoint, case.graph)
     files.write_json(folder / "operators.json", found.operators)
     return Outcome(found.findings, found.numbers)
+
+
+def reproduced_graph(case: Case, folder: Path) -> Outcome:
+    """Work on ``reproduced.graph``."""
+    from flow import quantize  # noqa: PLC0415  # other obligations need none of what it imports
+
+    assert case.checkpoint is not None  # its digest is an input
+    model = config.load_model(config.model_file(case.model))
+    quantize.run(model, case.checkpoint, folder / "quantize")
+    found = graph.read(folder / "quantize/graph.safetensors")
+    findings = [
+        f"{name}: {off} of {constant.data.size} integers are not what the checkpoint quantizes to"
+        for name, constant in case.graph.constants.items()
+        if (off := _off(constant, found.constants.get(name)))
+    ]
+    if not findings and serialize.digest(found) != serialize.digest(case.graph):
+        findings.append("the graph is not what the checkpoint quantizes to")
+    return Outcome(tuple(findings[:5]), {"tensors": len(found.constants)})
+
+
+def _off(one: Constant, other: Constant | None) -> int:
+    """Integers that differ; all of them if there is nothing to compare with."""
+    if other is None or other.data.shape != one.data.shape:
+        return int(one.data.size)
+    return int((one.data != other.data).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rtl_gen.plan.fit import fit
@@ -28,6 +28,14 @@ class LogicShare:
     product_bits: int = 0
     rom_bits: int = 0
 
+    def has_product(self, a: int, b: int) -> bool:
+        """Whether a lane's multiplier of operands of `a` and `b` bits is built from LUTs."""
+        return min(a, b) <= self.product_bits
+
+    def has_rom(self, width: int, depth: int) -> bool:
+        """Whether a ROM of `depth` words of `width` bits is built from LUTs."""
+        return width * depth <= self.rom_bits
+
     @property
     def defines(self) -> dict[str, int]:
         """Verilog macros, see `rtl_gen.fabric.product` and `rtl_gen.fabric.rom`."""
@@ -38,6 +46,41 @@ class LogicShare:
     def suffix(self) -> str:
         """Ending of the names of folders made with it."""
         return "".join(f"_{name.lower()}{value}" for name, value in self.defines.items())
+
+
+def least(
+    products: Iterable[int],
+    roms: Iterable[int],
+    used: Callable[[LogicShare], tuple[float, float]],
+    dsp: float,
+    ebr: float,
+) -> LogicShare:
+    """Least share with which a chip's multipliers and memories fit: the rule of flow and planner.
+
+    Narrow multipliers go first, the narrowest before all, then small ROMs, the smallest before all.
+    Where not even all of them help, the share is all of them.
+
+    Parameters
+    ----------
+    products : iterable of int
+        Widths of the narrower operand of the lanes' multipliers.
+    roms : iterable of int
+        Bits of the ROMs that may be built from LUTs.
+    used : callable
+        Share to the multipliers and block RAMs that are needed then.
+    dsp, ebr : float
+        Multipliers and block RAMs of the device.
+    """
+    share = LogicShare()
+    for bits in sorted(set(products)):
+        if used(share)[0] <= dsp:
+            break
+        share = LogicShare(bits, 0)
+    for bits in sorted(set(roms)):
+        if used(share)[1] <= BLOCK_RAM_SHARE * ebr:
+            break
+        share = LogicShare(share.product_bits, bits)
+    return share
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +114,21 @@ def predict(
         Of the device: with fewer blocks than the chip wants, narrow multipliers of lanes and small
         ROMs are built from LUTs, the narrowest and smallest first, as the flow does.
     """
-    cost = _cost(units, family, LogicShare())
     if room is None:
-        return cost
+        return _cost(units, family, LogicShare())
+    costs: dict[LogicShare, Cost] = {}
+
+    def used(share: LogicShare) -> tuple[float, float]:
+        if share not in costs:
+            costs[share] = _cost(units, family, share)
+        found = costs[share].total
+        return found.dsp, found.ebr
+
     parts = [item for found in units.values() for item in found]
-    lanes = sorted({min(p.sizes["a"], p.sizes["b"]) for p in parts if p.kind == "lane"})
-    for bits in lanes:
-        if cost.total.dsp > room.dsp:
-            cost = _cost(units, family, LogicShare(bits, 0))
-    roms = sorted({p.sizes["width"] * p.sizes["depth"] for p in parts if p.kind == "rom"})
-    for bits in roms:
-        if cost.total.ebr > BLOCK_RAM_SHARE * room.ebr:
-            cost = _cost(units, family, LogicShare(cost.share.product_bits, bits))
-    return cost
+    products = [min(p.sizes["a"], p.sizes["b"]) for p in parts if p.kind == "lane"]
+    roms = [p.sizes["width"] * p.sizes["depth"] for p in parts if p.kind == "rom"]
+    share = least(products, roms, used, room.dsp, room.ebr)
+    return costs.get(share) or _cost(units, family, share)
 
 
 def _cost(units: Mapping[str, Sequence[Part]], family: str, share: LogicShare) -> Cost:
@@ -100,8 +145,7 @@ def _built(item: Part, share: LogicShare) -> Mapping[str, int]:
     """Sizes of a part and what it is built from."""
     sizes = item.sizes
     if item.kind == "lane":
-        narrow = min(sizes["a"], sizes["b"]) <= share.product_bits
-        return {**sizes, "lut_products": int(narrow)}
+        return {**sizes, "lut_products": int(share.has_product(sizes["a"], sizes["b"]))}
     if item.kind == "rom":
-        return {**sizes, "logic": int(sizes["width"] * sizes["depth"] <= share.rom_bits)}
+        return {**sizes, "logic": int(share.has_rom(sizes["width"], sizes["depth"]))}
     return sizes

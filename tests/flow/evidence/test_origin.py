@@ -37,12 +37,12 @@ def test_nearest_integers_are_near(nearest: tuple[IntegerGraph, Checkpoint]) -> 
     items = origin.restored(*nearest)
     assert len(items) == 16
     assert max(item.steps for item in items) < 0.75
-    assert origin.judged(items)[0] == []
+    assert origin.judged(items, 9)[0] == []
 
 
 def test_a_solver_moves_whole_steps_and_stays_near() -> None:
     items = origin.restored(*_graph("gptq"))
-    assert origin.judged(items)[0] == []
+    assert origin.judged(items, 9)[0] == []
     assert max(item.error for item in items) < 0.1
 
 
@@ -56,7 +56,7 @@ def test_exchanged_rows_are_named(nearest: tuple[IntegerGraph, Checkpoint]) -> N
     name = "layers.1.mlp.up.weight"
     data = graph.constants[name].data.copy()
     data[[3, 9]] = data[[9, 3]]
-    findings, _ = origin.judged(origin.restored(_changed(graph, name, data), checkpoint))
+    findings, _ = origin.judged(origin.restored(_changed(graph, name, data), checkpoint), 9)
     assert len(findings) == 1
     assert findings[0].startswith(f"{name}, row ")
 
@@ -65,7 +65,7 @@ def test_another_tensor_is_named(nearest: tuple[IntegerGraph, Checkpoint]) -> No
     graph, checkpoint = nearest
     name, other = "layers.0.attention.k.weight", "layers.0.attention.v.weight"
     changed = _changed(graph, name, graph.constants[other].data)
-    findings, _ = origin.judged(origin.restored(changed, checkpoint))
+    findings, _ = origin.judged(origin.restored(changed, checkpoint), 9)
     assert findings == [line for line in findings if line.startswith(f"{name} is not")]
     assert findings
 
@@ -78,5 +78,5 @@ def test_a_wrong_scale_is_noticed(nearest: tuple[IntegerGraph, Checkpoint]) -> N
         else node
         for node in graph.nodes
     )
-    findings, _ = origin.judged(origin.restored(replace(graph, nodes=nodes), checkpoint))
+    findings, _ = origin.judged(origin.restored(replace(graph, nodes=nodes), checkpoint), 9)
     assert any(line.startswith("layers.0.mlp.gate.weight is not") for line in findings)
