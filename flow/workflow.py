@@ -86,7 +86,8 @@ _SOURCES = {
     ),
     "librelane": (
         "flow/engines/librelane.txt", "flow/engines/librelane_check.py",
-        "flow/engines/yosys_wheel.py", "flow/silicon/harden.py", "flow/silicon/librelane.py",
+        "flow/engines/yosys_wheel.py", "flow/report/hardened.py", "flow/report/librelane.html.j2",
+        "flow/silicon/harden.py", "flow/silicon/librelane.py",
         "flow/silicon/macro.py", "flow/tools/librelane.py",
     ),
     "characterize": (
@@ -203,7 +204,7 @@ class Workflow:
     def products(self, target: str) -> tuple[str, ...]:
         """Files that end the work on a chip."""
         if self.kind(target) == "librelane":
-            return ("librelane.json",)
+            return ("librelane.json", "librelane.html")
         return ("report.html", "signoff.json")
 
     def records(self, model: str, target: str) -> list[str]:

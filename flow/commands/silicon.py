@@ -6,6 +6,7 @@ import argparse
 
 from flow import checkpoint, config, files
 from flow.commands.stages import add_files, add_stage
+from flow.report import page
 from flow.silicon import (
     characterize,
     harden,
@@ -79,9 +80,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         subparsers, "harden", _harden, "Verilog to a LibreLane design, run as far as tools allow",
         "harden configs/targets/ihp_sg13g2.yaml --chip results/cartpole_mlp/rtl/chip.v"
         " --folder results/cartpole_mlp/ihp_sg13g2"
-        " --result results/cartpole_mlp/ihp_sg13g2/librelane.json",
+        " --result results/cartpole_mlp/ihp_sg13g2/librelane.json --model cartpole_mlp"
+        " --page results/cartpole_mlp/ihp_sg13g2/librelane.html",
     )  # fmt: skip
-    add_files(stage, "config", "--chip", "--folder", "--result")
+    add_files(stage, "config", "--chip", "--folder", "--result", "--page")
+    stage.add_argument("--model", required=True, help="name of the model, for the page")
 
     stage = add_stage(
         subparsers, "characterize", _characterize, "Liberty of the standard cells at one corner",
@@ -148,6 +151,7 @@ def _harden(args: argparse.Namespace) -> int:
         librelane.load(args.config), str(args.config), args.chip, args.folder, args.result,
         args.log or args.result.with_suffix(".log"),
     )  # fmt: skip
+    files.write(args.page, page.hardened_page(args.model, files.read_json(args.result)))
     return 0
 
 

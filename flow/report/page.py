@@ -11,7 +11,7 @@ import jinja2
 
 from flow import activity, ecp5
 from flow.metrics import METRICS
-from flow.report import layout, svg
+from flow.report import hardened, layout, svg
 
 TEMPLATES = Path(__file__).parent
 
@@ -63,6 +63,11 @@ def render(metrics: Mapping[str, Any], picture: bytes = b"") -> str:
         front=svg.front(metrics["planning"]) if metrics.get("planning") else "",
         predicted=_predicted(metrics),
     )
+
+
+def hardened_page(model: str, content: Mapping[str, Any]) -> str:
+    """Give the page for the content of a ``librelane.json``."""
+    return _template("librelane.html.j2").render(**hardened.context(model, content))
 
 
 def _shared(

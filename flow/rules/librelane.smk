@@ -6,6 +6,12 @@ rule harden_chip:
         rom=rules.generate_rtl.output.rom,
     output:
         result=update("results/{model}/{target}/librelane.json"),
+        page=report(
+            update("results/{model}/{target}/librelane.html"),
+            caption="../report/page.rst",
+            category="{model}",
+            labels={"target": "{target}", "content": "LibreLane"},
+        ),
     log:
         "logs/{model}/{target}/librelane.log",
     wildcard_constraints:
@@ -21,4 +27,4 @@ rule harden_chip:
     shell:
         "python -m flow harden {input.config} --chip {input.chip}"
         " --folder results/{wildcards.model}/{wildcards.target} --result {output.result}"
-        " --log {log}"
+        " --page {output.page} --model {wildcards.model} --log {log}"

@@ -52,7 +52,9 @@ def harden(target: LibrelaneTarget, where: str, chip: Path, folder: Path, result
     said = missing(target.pdk, root, absent)
     content = {
         "librelane": librelane.version(),
+        "target": target.name,
         "pdk": target.pdk,
+        "clock_mhz": target.clock_mhz,
         "loaded_with_pdk": loaded["pdk_loaded"],
         "variables": loaded["variables"],
         "reached": None,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from flow.report import page
 from flow.silicon import harden, librelane, macro
 from flow.silicon.macro import Macro
 from flow.tools import base, environment
@@ -105,6 +106,32 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "ciel enable --pdk-family gf180mcu" in said[0]
     assert said[1].startswith("openroad, magic: ")
     assert "--dockerized" in said[1]
+
+
+def test_the_page_says_how_far_it_went_and_what_is_missing() -> None:
+    content = {
+        "librelane": "3.0.17", "target": "ihp_sg13g2", "pdk": "ihp-sg13g2", "clock_mhz": 25.0,
+        "loaded_with_pdk": True, "variables": 300, "reached": "Yosys.Synthesis",
+        "missing": ["openroad: run it with nix <or> a container"],
+        "metrics": {"design__instance__count": 33, "synthesis__check_error__count": 0},
+    }  # fmt: skip
+    text = page.hardened_page("tiny", content)
+    assert 'badge bad">reached Yosys.Synthesis' in text
+    assert "nix &lt;or&gt; a container" in text
+    assert "<b>33</b> cells" in text
+    assert "<b>pass</b>" in text
+    done = {
+        **content, "missing": [], "reached": "the end",
+        "metrics": {"design__core__area": 5200.0, "klayout__drc_error__count": 2},
+    }  # fmt: skip
+    text = page.hardened_page("tiny", done)
+    assert 'badge good">reached the end' in text
+    assert "<b>5,200</b>" in text
+    assert "<b>FAIL</b>" in text
+    nothing = {**content, "loaded_with_pdk": False, "reached": None, "metrics": {}}
+    text = page.hardened_page("tiny", nothing)
+    assert "reached the configuration" in text
+    assert "Nothing was run" in text
 
 
 def test_metrics_are_the_numbers() -> None:
