@@ -137,6 +137,9 @@ def _group(item: Cell, corner: Corner, outputs: Mapping[str, str]) -> str:
             capacitance[pin] = fmean(charges) / corner.voltage * 1e12
     idle: dict[str, tuple[float, float]] = {}
     if item.flip_flop:
+        latest = max(time for value in measured.values() for time in (value[0], value[2]))
+        if latest > 1e-9 * (spice.MIDDLE - spice.START) / 2:
+            raise ToolError(f"the output of {item.name} answers {latest:.3g} s after its clock")
         (found,) = ngspice.printed(text, "DATA")
         capacitance["i"] = float(found[0]) / corner.voltage * 1e12
         idle = _idle(item, text)
