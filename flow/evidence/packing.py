@@ -262,8 +262,18 @@ def _fed(cells: Mapping[str, Cell]) -> Iterator[tuple[Bit, Bit]]:
         if not (name.startswith("$nextpnr_CCU2C_") and name.endswith("$CCU2_COMB0")):
             continue
         high = cells[f"{name[:-1]}1"]
-        if low.number("INITVAL") == 0b1010 and high.number("INITVAL") == 0xFFFF:
-            if low.bit("FCO") == high.bit("FCI"):
-                yield high.bit("FCO"), low.bit("A")
+        starts = _first(low) and high.number("INITVAL") == 0xFFFF
+        if starts and low.bit("FCO") == high.bit("FCI"):
+            yield high.bit("FCO"), low.bit("A")
         elif low.number("INITVAL") == 0 and low.parameters.get("CCU2_INJECT1") == "NO":
             yield low.bit("F"), low.bit("FCI")
+            if _first(high) and high.bit("FCO") != "x":  # what left the chain goes on in it
+                yield high.bit("FCO"), high.bit("A")
+
+
+def _first(cell: Cell) -> bool:
+    """Whether a carry cell makes its carry of its first input, whatever comes before it."""
+    free = all(cell.bit(pin) == "x" for pin in "BCD")
+    return (
+        free and cell.number("INITVAL") == 0b1010 and (cell.parameters.get("CCU2_INJECT1") == "NO")
+    )
