@@ -79,7 +79,7 @@ def _timing(
     return [
         (
             name.split("_")[0],
-            "of the layout" if name.endswith("wires") else "none, before routing",
+            "of the layout" if name.endswith("wires") else "none",
             1e3 / (period - item["setup_ns"]),
             item["setup_ns"],
             item["hold_ns"],
