@@ -238,13 +238,15 @@ class Attention(wiring.Component):
         m.d.comb += [k_word.addr.eq(first + index), v_word.addr.eq(first + v_index)]
         self._sinks(m, number, of_sink)
 
+        # It reaches every sum: it comes straight from a register.
+        cleared = register(m, on, clear, reset=True)
         vector = self.head_dim * self.element_bits
         for j, unit in enumerate(self.units):
             place = j * self.together // self.parallel
             m.d.comb += [
                 unit.load.eq(load & receiver[j]),
                 unit.query.eq(Cat(*self._narrow(self.q))),
-                unit.clear.eq(clear),
+                unit.clear.eq(cleared),
                 unit.issue.eq(issue),
                 unit.weigh.eq(weigh),
                 unit.last.eq(last_index if self.sinks is None else last_index & ~of_sink),
@@ -313,7 +315,6 @@ class Attention(wiring.Component):
         place = Signal(range(self.beats))
         taken = out_phase & (left != 0) & (queue.free != 0)
         m.d.comb += queue.reserve.eq(taken)
-        # It reaches every bit of every sum: it comes straight from a register.
         shift_out = register(m, on, taken, reset=True)
         next_head = place == self.beats - 1
         weighed = self.units[0].weighed
@@ -322,7 +323,7 @@ class Attention(wiring.Component):
         step = self.elements * self.units[0].acc_bits
         behind = [*(unit.sums[:step] for unit in self.units[1:]), Const(0, step)]
         for unit, beat_behind in zip(self.units, behind, strict=True):
-            m.d.comb += [unit.shift.eq(shift_out), unit.behind.eq(beat_behind)]
+            m.d.comb += [unit.shift.eq(taken), unit.behind.eq(beat_behind)]
         with m.If(weighed):
             m.d.sync += [place.eq(0), left.eq(beats)]
         with m.Elif(taken):

@@ -195,8 +195,8 @@ class ConstMatVec(wiring.Component):
         latency = rom.LATENCY + 1 + (self.elements > 1)
         valid = delay(m, on, accepted, latency, reset=True)
         first = delay(m, on, column == 0, latency)
-        done = delay(m, on, accepted & last, latency + 1, reset=True)
-        finished = delay(m, on, rows_here, latency + 1)
+        done = delay(m, on, accepted & last, latency, reset=True)
+        finished = delay(m, on, rows_here, latency)
         xs = [
             delay(m, on, x[: self.x_width].as_signed(), rom.LATENCY)
             for x in split(self.i.payload, self.elements)
@@ -299,19 +299,27 @@ class ConstMatVec(wiring.Component):
         with m.If(done):
             m.d.sync += waiting_rows.eq(finished)
         m.d.sync += waiting.eq((done | waiting) & ~empties)
-        with m.If((done | waiting) & empties):
+        loads = (done | waiting) & empties
+        with m.If(loads):
             m.d.sync += [left.eq(Mux(done, finished, waiting_rows)), index.eq(0), released.eq(0)]
+        # It reaches every sum: it comes straight from a register, and all behind it a cycle later.
+        on = Const(1)
+        with m.If(register(m, on, loads, reset=True)):
             m.d.sync += [h.eq(a) for h, a in zip(hold, accumulators, strict=True)]
 
         with m.If(self.drain):
-            m.d.sync += [wanted.eq(self.rows), self.row_constants.addr.eq(self.row_base)]
+            m.d.sync += wanted.eq(self.rows)
         with m.Elif(take):
             m.d.sync += wanted.eq(wanted - 1)
+        taken = register(m, on, take, reset=True)
+        with m.If(self.drain):
+            m.d.sync += self.row_constants.addr.eq(self.row_base)
+        with m.Elif(taken):
             m.d.sync += self.row_constants.addr.eq(self.row_constants.addr + 1)
         m.d.comb += [
-            scale.valid.eq(delay(m, Const(1), take, rom.LATENCY, reset=True)),
-            scale.sums.eq(_select(m, hold, self.elements, index)),
-            scale.rows.eq(self._row_words(m, take)),
+            scale.valid.eq(delay(m, on, taken, rom.LATENCY, reset=True)),
+            scale.sums.eq(_select(m, hold, self.elements, register(m, on, index))),
+            scale.rows.eq(self._row_words(m, taken)),
             scale.shift.eq(self.shift),
             scale.low.eq(self.low),
             scale.high.eq(self.high),

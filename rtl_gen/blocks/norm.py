@@ -21,6 +21,7 @@ from rtl_gen.fabric.pipeline import (
     round_shift,
     tree,
 )
+from rtl_gen.fabric.queue import Queue
 from rtl_gen.ir.tables import INDEX_BITS
 
 NORMAL_BITS = 18
@@ -72,6 +73,7 @@ class Norm(wiring.Component):
         self.half_bits = max((total + 1) // 2, INDEX_BITS // 2)
         self.square_bits = square
         self.table = rom.Rom("rsqrt", 1 << INDEX_BITS, 16)
+        self.queue = Queue(width, elements)
         self.gains = rom.Rom(f"{name}_gain", depth, elements * (GAIN_BITS + bias_width))
         super().__init__(
             {
@@ -104,8 +106,9 @@ class Norm(wiring.Component):
         summing = Signal()
         # Second pass.
         normalizing = Signal()
-        en = ~self.o.valid | self.o.ready
-        m.d.comb += self.i.ready.eq(Mux(normalizing, en, summing))
+        queue = m.submodules.queue = self.queue
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        m.d.comb += self.i.ready.eq(Mux(normalizing, queue.free != 0, summing))
         taken = summing & self.i.valid
         # The elements of a beat are summed in a stage of their own, then added to the totals.
         beat_sum = register(m, on, tree(xs))
@@ -129,8 +132,9 @@ class Norm(wiring.Component):
         with m.If(ready):
             m.d.sync += normalizing.eq(1)
 
-        accepted = normalizing & self.i.valid & en
-        self._second_pass(m, en, accepted, xs, total, h)
+        accepted = normalizing & self.i.valid & (queue.free != 0)
+        m.d.comb += queue.reserve.eq(accepted)
+        self._second_pass(m, accepted, xs, total, h)
         return m
 
     def _normalize(
@@ -170,18 +174,19 @@ class Norm(wiring.Component):
         return h, delay(m, on, aligned, rom.LATENCY, reset=True)
 
     def _second_pass(
-        self, m: Module, en: Value, accepted: Value, xs: list[Value], total: Signal, h: Signal
+        self, m: Module, accepted: Value, xs: list[Value], total: Signal, h: Signal
     ) -> None:
         """d, t and y of ``docs/ir.md``, for every element of a beat."""
+        on = Const(1)
         before_gain = 1 + MULTIPLY + ROUND_SHIFT
         # The gain's address leads so that its word meets t.
         gain_address = Signal.like(self.gains.addr)
-        advance = delay(m, en, accepted, before_gain - rom.LATENCY, reset=True) & en
+        advance = delay(m, on, accepted, before_gain - rom.LATENCY, reset=True)
         with m.If(self.start):
             m.d.sync += gain_address.eq(self.gain_base)
         with m.Elif(advance):
             m.d.sync += gain_address.eq(gain_address + 1)
-        m.d.comb += [self.gains.addr.eq(gain_address), self.gains.en.eq(en)]
+        m.d.comb += self.gains.addr.eq(gain_address)
 
         mean = Mux(self.center, total, 0)
         t_shift = Signal(6, reset_less=True)
@@ -189,14 +194,13 @@ class Norm(wiring.Component):
         bound = (1 << (NORMAL_BITS - 1)) - 1
         bounds = (Const(-bound - 1, signed(NORMAL_BITS)), Const(bound, signed(NORMAL_BITS)))
         words = cut(self.gains.data, unsigned(GAIN_BITS + self.bias_width), self.elements)
-        for x, o, word in zip(xs, split(self.o.payload, self.elements), words, strict=True):
+        for x, o, word in zip(xs, split(self.queue.data, self.elements), words, strict=True):
             d = Signal(signed(len(x) + self.size_bits + 2), reset_less=True)
-            with m.If(en):
-                m.d.sync += d.eq(x * self.size - mean)
-            t = round_shift(m, en, multiply(m, en, d, self.table.data), t_shift, *bounds)
-            scaled = multiply(m, en, t, word[:GAIN_BITS].as_signed())
-            bias = delay(m, en, word[GAIN_BITS:].as_signed(), MULTIPLY)
-            biased = register(m, en, scaled + bias)
-            m.d.comb += o.eq(round_shift(m, en, biased, self.shift, self.low, self.high))
+            m.d.sync += d.eq(x * self.size - mean)
+            t = round_shift(m, on, multiply(m, on, d, self.table.data), t_shift, *bounds)
+            scaled = multiply(m, on, t, word[:GAIN_BITS].as_signed())
+            bias = delay(m, on, word[GAIN_BITS:].as_signed(), MULTIPLY)
+            biased = register(m, on, scaled + bias)
+            m.d.comb += o.eq(round_shift(m, on, biased, self.shift, self.low, self.high))
         latency = before_gain + MULTIPLY + 1 + ROUND_SHIFT
-        m.d.comb += self.o.valid.eq(delay(m, en, accepted, latency, reset=True))
+        m.d.comb += self.queue.write.eq(delay(m, on, accepted, latency, reset=True))

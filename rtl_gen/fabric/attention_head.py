@@ -67,7 +67,7 @@ class AttentionHead(wiring.Component):
     sums : Out
         Weighted sums, element 0 in the low bits.
     shift, behind : In
-        Sums move down by a beat, and these move in at the top.
+        Sums move down by a beat in the next cycle, and these move in at the top.
     """
 
     def __init__(
@@ -132,7 +132,9 @@ class AttentionHead(wiring.Component):
         valued = p_valid
         if self.sinks:
             valued &= ~delay(m, on, self.of_sink, WEIGHT_LATENCY, reset=True)
-        moves = delay(m, on, valued, 2, reset=True) | self.shift
+        # What reaches every bit of every sum comes straight from a register of this head.
+        shift = register(m, on, self.shift, reset=True)
+        moves = register(m, on, delay(m, on, valued, 1, reset=True) | self.shift, reset=True)
         following = Cat(self.sums, self.behind)[len(self.behind) :]
         parts = cut(self.sums, signed(self.acc_bits), self.head_dim)
         others = cut(following, signed(self.acc_bits), self.head_dim)
@@ -140,9 +142,7 @@ class AttentionHead(wiring.Component):
             total = Signal(signed(self.acc_bits), name=f"sum{d}", reset_less=True)
             term, following_total = Signal.like(total), Signal.like(total)
             m.d.comb += [term.eq(exact), part.eq(total)]
-            m.submodules[f"accumulate{d}"] = add_or_load(
-                total, term, self.shift, other, following_total
-            )
+            m.submodules[f"accumulate{d}"] = add_or_load(total, term, shift, other, following_total)
             with m.If(self.clear):
                 m.d.sync += total.eq(0)
             with m.Elif(moves):

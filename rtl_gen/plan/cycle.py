@@ -39,13 +39,13 @@ QUEUE = 1
 REQUANTIZE = LATENCY + 1 + MULTIPLY + ROUND_SHIFT + QUEUE
 """Cycles of a beat from the lanes' sums to the matrix unit's output."""
 
-TAIL = {"rotary": 9, "lookup": 3, "mul": 7, "add": 2}
+TAIL = {"rotary": 10, "lookup": 3, "mul": 7, "add": 2}
 """Latency of the parts behind the head unit, ``docs/blocks.md``."""
 
 EMBEDDING, POOL = 10, 1
 """Cycles to the first beat of `Embedding` from its start pulse; of `MaxPool` behind a window."""
 
-NORM_PAUSE, NORM = 11, 12
+NORM_PAUSE, NORM = 11, 13
 """Cycles of `Norm` between its passes beside the search, and in the second pass."""
 
 ROUTER, GATE = 1 + MULTIPLY + 2 + LATENCY + 1 + 3, 7

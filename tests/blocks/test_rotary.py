@@ -111,10 +111,10 @@ async def every_table_at_the_ends_of_the_context(dut: Any, idle: str, stall: str
 
 
 @cocotb.test()
-async def latency_9_and_one_transfer_per_cycle(dut: Any) -> None:
+async def latency_10_and_one_transfer_per_cycle(dut: Any) -> None:
     half, _, _, elements = parameters().values()
     bench = Bench(dut, ["i"], "steady", "steady", elements=elements)
     await bench.reset(start=0, position=0, table_base=0, shift=0, low=0, high=0)
     await bench.begin()
     beats = 2 * half // elements
-    assert await bench.cycles(beats, i=[0] * 2 * half) == 9 + beats - 1
+    assert await bench.cycles(beats, i=[0] * 2 * half) == 10 + beats - 1
