@@ -2,8 +2,8 @@
 
 nextpnr's electrostatic placer goes on until block RAMs overlap little enough, which they never do
 when nearly all sites are taken. Fixed sites leave it nothing to wait for. A memory of many blocks
-lies along rows, the bits of its words in order, so that what uses neighbouring bits comes to lie
-side by side; the small ones share the middle.
+lies along two rows, the bits of its words in order, so that what uses neighbouring bits comes to
+lie side by side; the next goes on where it ends. The small ones share the middle.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ SITES = {
 
 
 def pin(netlist: Path, pinned: Path, device: str) -> bool:
-    """Write `netlist` with a site for every block RAM; False, and no file, if rows do not suffice.
+    """Write `netlist` with a site for every block RAM; False, and no file, if sites do not suffice.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def pin(netlist: Path, pinned: Path, device: str) -> bool:
 
 
 def assign(blocks: Mapping[str, Mapping[str, Any]], device: str) -> dict[str, str]:
-    """Site of each block RAM; nothing if the rows of the device do not hold them like this.
+    """Site of each block RAM; nothing if the device has too few like this.
 
     Parameters
     ----------
@@ -105,17 +105,20 @@ def assign(blocks: Mapping[str, Mapping[str, Any]], device: str) -> dict[str, st
     by_distance = sorted(sites.rows, key=lambda y: abs(y - sites.middle))
     free = [(x, y, k) for x, k in between for y in by_distance]
     found = {name: _bel(site) for name, site in zip(small, free, strict=False)}
-    rows = list(sites.rows)
-    for index, memory in enumerate(large):
-        count = -(-len(memories[memory]) // len(outer)) if outer else len(rows) + 1
-        if count > len(rows):
-            return {}
-        taken = rows[-count:] if index == 0 else rows[:count]
-        rows = [y for y in rows if y not in taken]
-        for place, name in enumerate(_in_order(memories[memory], blocks)):
-            x, k = outer[place // count]
-            found[name] = _bel((x, taken[place % count], k))
-    return found
+    path = _path(sites.rows, outer)
+    ordered = [n for memory in large for n in _in_order(memories[memory], blocks)]
+    if len(ordered) > len(path):
+        return {}
+    return found | {name: _bel(site) for name, site in zip(ordered, path, strict=False)}
+
+
+def _path(rows: Sequence[int], columns: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Sites one after the other: rows by twos from the last, every other two from right to left."""
+    path = []
+    for turn, end in enumerate(range(len(rows), 0, -2)):
+        for x, k in columns if turn % 2 == 0 else reversed(columns):
+            path += [(x, y, k) for y in rows[max(0, end - 2) : end]]
+    return path
 
 
 def _bel(site: tuple[int, int, int]) -> str:

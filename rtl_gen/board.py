@@ -192,7 +192,10 @@ class Board(wiring.Component):
                 o_LOCK=locked,
             )
         left = Signal(range(RESET_CYCLES + 1), init=RESET_CYCLES, reset_less=True)
-        m.d.comb += ResetSignal().eq(left != 0)
+        # It reaches thousands of registers: it comes straight from one.
+        reset = Signal(init=1, reset_less=True)
+        m.d.sync += reset.eq(left != 0)
+        m.d.comb += ResetSignal().eq(reset)
         with m.If(~locked):
             m.d.sync += left.eq(RESET_CYCLES)
         with m.Elif(left != 0):

@@ -205,7 +205,6 @@ def merge(
 ) -> Sequence[Chain]:  # fmt: skip
     """Chain `index` and those behind it whose products of the same vector fill its last group.
 
-    The unit holds two finished groups, so no more may be left when the first product is out.
     Matrices in `etched` have no rows in the lanes' ROM.
     """
     best = end = index + 1
@@ -220,7 +219,6 @@ def merge(
             break
         count = rows(graph, other.op)
         apart, total, end = apart + -(-count // lanes), total + count, end + 1
-        left = -(-total // lanes) - rows(graph, head.op) // lanes  # type: ignore[arg-type]
-        if -(-total // lanes) < apart and left <= 2:
+        if -(-total // lanes) < apart:
             best = end - 1
     return chains[index:best]

@@ -14,7 +14,7 @@ from rtl_gen.adapter.bypass import bypass
 from rtl_gen.adapter.layout import AdapterLayout, lay_out
 from rtl_gen.adapter.products import products
 from rtl_gen.blocks.attention import layer_words
-from rtl_gen.chain import Chain, gather, group, merge, roots, rotation, rows
+from rtl_gen.chain import Chain, gather, group, merge, roots, rotation
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric.address import Loop, lag
 from rtl_gen.images import Images, Order
@@ -30,10 +30,10 @@ from rtl_gen.unit_fields import (
     etched_expert_fields,
     etched_fields,
     expert_fields,
-    group_fields,
     norm_fields,
     piece_fields,
     route_fields,
+    stack_fields,
     tail_fields,
 )
 
@@ -60,7 +60,7 @@ class _Scheduler:
     instructions: list[Instruction] = field(default_factory=list)
     state_written: int = 0
     attention_layers: dict[str, int] = field(default_factory=dict)
-    merged: set[int] = field(default_factory=set)
+    stacked: dict[int, tuple[int, Fields]] = field(default_factory=dict)
     reads: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     written: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
@@ -361,16 +361,15 @@ class _Scheduler:
             return fields | self.walk("a", self.layout(head.inputs[0]).loop())
         fields = piece_fields(self.graph, self.images, head.op, self.row_order(chain))
         fields |= bounds("head", head)
-        if index in self.merged:
-            return fields | {"continued": 1}
-        etched = dict(self.plan.styles)
-        together = merge(self.graph, self.chains, index, self.plan.lanes, etched)
-        self.merged |= set(range(index + 1, index + len(together)))
-        ops = [(item.head.op, self.row_order(item)) for item in together if item.head is not None]
-        pieces = [(op, order) for op, order in ops if isinstance(op, ir.ConstMatVec)]
-        fields |= group_fields(self.graph, self.images, pieces)
-        groups = -(-sum(rows(self.graph, op) for op, _ in pieces) // self.plan.lanes)
-        return fields | self.walk("a", self.layout(head.inputs[0]).loop().repeat(groups))
+        if index not in self.stacked:
+            etched = dict(self.plan.styles)
+            together = merge(self.graph, self.chains, index, self.plan.lanes, etched)
+            ops = [(item.head.op, self.row_order(item)) for item in together if item.head]
+            pieces = [(op, order) for op, order in ops if isinstance(op, ir.ConstMatVec)]
+            self.stacked |= enumerate(stack_fields(self.graph, self.images, pieces), index)
+        groups, own = self.stacked[index]
+        x = self.layout(head.inputs[0]).loop()
+        return fields | own | (self.walk("a", x.repeat(groups)) if groups else {})
 
     def kind(self, name: str) -> str:
         """Kind of a graph input."""
@@ -384,13 +383,13 @@ class _Scheduler:
         assert head is not None
         assert isinstance(head.op, ir.Conv2d | ir.MaxPool2d)
         source = self.layout(head.inputs[0])
-        channels, height, width = head.value.shape
+        _, height, width = head.value.shape
         if isinstance(head.op, ir.Conv2d):
             kernel = self.graph.constants[head.op.weight].data.shape[2:]
             padding = head.op.padding
-            groups = -(-channels // self.plan.lanes)
             fields = piece_fields(self.graph, self.images, head.op) | bounds("head", head)
-            fields |= group_fields(self.graph, self.images, [(head.op, None)])
+            groups, own = stack_fields(self.graph, self.images, [(head.op, None)])[0]
+            fields |= own
         else:
             kernel, padding, groups = head.op.kernel, (0, 0), 1
             window = kernel[0] * kernel[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from rtl_gen.chain import Chain, rows
 from rtl_gen.errors import UnsupportedError
@@ -98,19 +99,33 @@ def etched_fields(
     }  # fmt: skip
 
 
-def group_fields(
+def stack_fields(
     graph: ir.IntegerGraph,
     images: Images,
     pieces: Sequence[tuple[ir.ConstMatVec | ir.Conv2d, Order]],
-) -> Fields:
-    """Fields of the matrix unit's lanes: matrices below one another."""
-    columns = graph.constants[pieces[0][0].weight].data[0].size
-    return {
-        "weight_base": images.weights(pieces),
-        "source": 0,
-        "last_column": beats(images, columns) - 1,
-        "group_rows": beats(images, sum(rows(graph, op) for op, _ in pieces)),
-    }
+) -> list[tuple[int, Fields]]:
+    """Groups of rows, and fields of the matrix unit's lanes, of each of matrices below one another.
+
+    A matrix multiplies the groups that its rows reach into and no matrix above it did; the last of
+    them may hold rows of the next, which find their sums waiting.
+    """
+    lanes = images.lanes
+    counts = [rows(graph, op) for op, _ in pieces]
+    columns = beats(images, graph.constants[pieces[0][0].weight].data[0].size)
+    base = images.weights(pieces)
+    found: list[tuple[int, Fields]] = []
+    first = 0
+    for reached in accumulate(counts):
+        end = -(-reached // lanes)
+        fields = {
+            "weight_base": base + first * columns,
+            "source": 0,
+            "last_column": columns - 1,
+            "group_rows": beats(images, min(sum(counts), end * lanes) - first * lanes),
+        }
+        found.append((end - first, fields if end > first else {"continued": 1}))
+        first = end
+    return found
 
 
 def piece_fields(

@@ -28,6 +28,8 @@ LAST = 1 << 16
 
 TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
     "llama": (checkpoints.tiny_llama, {}, Plan(4)),
+    # Gate and up below one another: 5 groups, the third shared, instead of 6.
+    "llama_stacked": (checkpoints.tiny_llama, {"intermediate_size": 10}, Plan(4)),
     "llama_heads_at_once": (checkpoints.tiny_llama, {}, Plan(16, elements=2, heads=2)),
     "llama_top_k": (checkpoints.tiny_llama, {}, Plan(4, elements=2, top_k=3)),
     "llama_biased_untied_wide_head": (
