@@ -5,10 +5,10 @@ from __future__ import annotations
 from amaranth.back import verilog
 from amaranth.lib import wiring
 
-from rtl_gen.fabric import accumulate, product, queue, ram, rom
+from rtl_gen.fabric import accumulate, adder, product, queue, ram, rom
 
 PRIMITIVES = {part.__name__.rpartition(".")[2]: part.VERILOG
-              for part in (rom, ram, queue, product, accumulate)}  # fmt: skip
+              for part in (rom, ram, queue, product, accumulate, adder)}  # fmt: skip
 """Verilog of the modules that components instantiate."""
 
 

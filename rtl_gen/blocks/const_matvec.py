@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.accumulate import add_or_load
 from rtl_gen.fabric.adapter_memory import Geometry, ReadPorts
+from rtl_gen.fabric.adder import tree
 from rtl_gen.fabric.beat import beat, cut, pack, split
 from rtl_gen.fabric.packed_product import packed_product
-from rtl_gen.fabric.pipeline import delay, register, tree
+from rtl_gen.fabric.pipeline import delay, register
 from rtl_gen.fabric.product import product
 from rtl_gen.fabric.row_scale import MULTIPLIER_BITS, RowScale
 
@@ -209,7 +210,7 @@ class ConstMatVec(wiring.Component):
         products = self._products(m, on, xs, weights)
         for j, acc in enumerate(accumulators):
             row = products[j]
-            term = row[0] if len(row) == 1 else register(m, on, tree(row))
+            term = row[0] if len(row) == 1 else register(m, on, tree(m, row))
             total = Signal.like(acc, name=f"total{j}")
             wide = Signal.like(acc, name=f"term{j}")
             m.d.comb += wide.eq(term)

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from rtl_gen.fabric import rom
+from rtl_gen.fabric.adder import tree
 from rtl_gen.fabric.beat import beat, cut, split
 from rtl_gen.fabric.pipeline import (
     DSP_BITS,
@@ -19,7 +20,6 @@ from rtl_gen.fabric.pipeline import (
     multiply,
     register,
     round_shift,
-    tree,
 )
 from rtl_gen.fabric.queue import Queue
 from rtl_gen.ir.tables import INDEX_BITS
@@ -111,9 +111,9 @@ class Norm(wiring.Component):
         m.d.comb += self.i.ready.eq(Mux(normalizing, queue.free != 0, summing))
         taken = summing & self.i.valid
         # The elements of a beat are summed in a stage of their own, then added to the totals.
-        beat_sum = register(m, on, tree(xs))
+        beat_sum = register(m, on, tree(m, xs))
         summed = delay(m, on, taken, 1, reset=True)
-        beat_squares = register(m, on, tree([multiply(m, on, x, x) for x in xs]))
+        beat_squares = register(m, on, tree(m, [multiply(m, on, x, x) for x in xs]))
         squared = delay(m, on, taken, MULTIPLY + 1, reset=True)
         with m.If(taken):
             m.d.sync += count.eq(count - 1)

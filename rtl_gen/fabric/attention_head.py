@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.accumulate import add_or_load
+from rtl_gen.fabric.adder import add_pairs
 from rtl_gen.fabric.beat import cut
 from rtl_gen.fabric.pipeline import MULTIPLY, delay, multiply, register
 from rtl_gen.fabric.product import product
@@ -195,8 +196,7 @@ class AttentionHead(wiring.Component):
         terms: list[Value] = [p[: 2 * self.element_bits].as_signed() for p in products]
         level = latency = 0
         while len(terms) > 1:
-            pairs = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)]
-            terms = pairs + terms[len(terms) & ~1 :]
+            terms = add_pairs(m, terms)
             level += 1
             if level % 2 == 0 or len(terms) == 1:
                 terms = [delay(m, Const(1), term, 1) for term in terms]

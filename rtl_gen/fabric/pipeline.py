@@ -6,8 +6,6 @@ value. Data registers have no reset: their valid bits do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 
 MULTIPLY = 2
@@ -65,15 +63,6 @@ def multiply(m: Module, en: Value, a: Value, b: Value) -> Value:
     with m.If(en):
         m.d.sync += total.eq(sum((part << low for low, part in digits[1:]), digits[0][1]))
     return total
-
-
-def tree(terms: Sequence[Value]) -> Value:
-    """Balanced sum without registers."""
-    values = list(terms)
-    while len(values) > 1:
-        pairs = [a + b for a, b in zip(values[::2], values[1::2], strict=False)]
-        values = pairs + values[len(values) & ~1 :]
-    return values[0]
 
 
 def saturate(value: Value, low: Value, high: Value) -> Value:
