@@ -20,6 +20,7 @@ from rtl_gen.fabric.beat import beat, cut, split
 from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT, delay, multiply, register, round_shift
 from rtl_gen.fabric.queue import Queue
 from rtl_gen.fabric.ram import Ram
+from rtl_gen.fabric.sliced_ram import SlicedRam
 from rtl_gen.ir.tables import EXP2_FRACTION_BITS, INDEX_BITS
 
 
@@ -284,25 +285,26 @@ class Attention(wiring.Component):
         """Elements of a stream's beat in the width of q, k and v."""
         return [x[: self.element_bits].as_signed() for x in split(i.payload, self.elements)]
 
-    def _cache(self, m: Module, name: str, i: Any) -> Ram:
-        """Cache filled by stream `i`; returns the memory."""
-        cache = m.submodules[f"{name}_cache"] = Ram(self.words, self.word_bits)
-        beats = self.together * self.beats
-        element = Signal(range(beats), name=f"{name}_element")
+    def _cache(self, m: Module, name: str, i: Any) -> SlicedRam:
+        """Cache filled by stream `i`, beat by beat; returns the memory."""
+        slices = self.together * self.beats
+        data = Cat(*self._narrow(i))
+        cache = m.submodules[f"{name}_cache"] = SlicedRam(self.words, len(data), slices)
+        turn = Signal(slices, name=f"{name}_turn", init=1)
         group = Signal.like(self.cache_base, name=f"{name}_group")
-        word = Signal(self.word_bits, name=f"{name}_word", reset_less=True)
-        full = Signal(name=f"{name}_full")
-        m.d.comb += [i.ready.eq(1), cache.write.eq(full), cache.write_data.eq(word)]
-        m.d.comb += cache.write_addr.eq(group + self.position)
-        m.d.sync += full.eq(0)
-        with m.If(full):
+        write = register(m, Const(1), Mux(i.valid, turn, 0), reset=True)
+        m.d.comb += [
+            i.ready.eq(1),
+            cache.write.eq(write),
+            cache.write_data.eq(register(m, Const(1), data)),
+            cache.write_addr.eq(group + self.position),
+        ]
+        with m.If(write[-1]):
             m.d.sync += group.eq(group + self.context)
         with m.If(i.valid):
-            m.d.sync += word.eq(Cat(word, *self._narrow(i))[self.elements * self.element_bits :])
-            m.d.sync += element.eq(Mux(element == beats - 1, 0, element + 1))
-            m.d.sync += full.eq(element == beats - 1)
+            m.d.sync += turn.eq(turn.rotate_left(1))
         with m.If(self.store):
-            m.d.sync += [element.eq(0), group.eq(self.store_base)]
+            m.d.sync += [turn.eq(1), group.eq(self.store_base)]
         return cache
 
     def _emit(self, m: Module, divided: Signal, out_phase: Signal, emitted: Signal) -> None:

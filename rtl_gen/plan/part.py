@@ -36,6 +36,7 @@ from rtl_gen.fabric.ram import Ram
 from rtl_gen.fabric.rom import Rom, RomPair
 from rtl_gen.fabric.sequencer import Sequencer
 from rtl_gen.fabric.skid import Skid
+from rtl_gen.fabric.sliced_ram import bank_depths
 from rtl_gen.fabric.vector_memory import VectorMemory
 from rtl_gen.ir.types import IntType
 
@@ -265,7 +266,9 @@ def _attention(unit: Attention) -> Iterator[Part]:
     )  # fmt: skip
     yield attention_head(head, unit.parallel)
     yield part("lane", unit.parallel * unit.head_dim, a=PROBABILITY_BITS + 1, b=unit.element_bits)
-    yield part("ram", 2, width=unit.word_bits, depth=unit.words)
+    slices = unit.together * unit.beats
+    for depth in bank_depths(unit.words):
+        yield part("ram", 2 * slices, width=unit.word_bits // slices, depth=depth)
     yield part("ram", unit.parallel, width=head.score_bits, depth=unit.context)
     yield from (_memory(table) for table in unit.exp2)
     yield _memory(unit.reciprocal)
