@@ -133,7 +133,9 @@ class Sample(wiring.Component):
         """Build the random generator, the scores and the running maximum."""
         m = Module()
         on = Const(1)
-        greedy = self.beta == 0
+        # They change between sequences only.
+        greedy = register(m, on, self.beta == 0)
+        factor = register(m, on, Mux(self.beta == 0, 1, self.beta))
         count = Signal(range(self.vocabulary // self.elements + 1))
         beats: Any = self.i
         if self.places:
@@ -168,7 +170,7 @@ class Sample(wiring.Component):
         for k, memory in enumerate(self.noises):
             m.submodules[f"noise{k}"] = memory
         candidates: list[tuple[Value, Value]] = [
-            (self._score(m, draw, noise, greedy), Const(k, 16))
+            (self._score(m, draw, noise, greedy, factor), Const(k, 16))
             for k, (draw, noise) in enumerate(zip(draws, rom.readers(self.noises), strict=True))
         ]
         first_score = candidates[0][0]
@@ -296,7 +298,7 @@ class Sample(wiring.Component):
             states.append(state)
         return states
 
-    def _score(self, m: Module, draw: _Draw, noise: Any, greedy: Value) -> Signal:
+    def _score(self, m: Module, draw: _Draw, noise: Any, greedy: Value, factor: Value) -> Signal:
         """Scaled logit plus shifted noise, `SCORE_CYCLES`."""
         on = Const(1)
         # Bin of the noise table: leading zeros, then six bits.
@@ -310,7 +312,7 @@ class Sample(wiring.Component):
         m.d.comb += noise.addr.eq(bin_address)
 
         # Three cycles for the noise, meanwhile the logit is scaled.
-        scaled = multiply(m, on, delay(m, on, draw.logit, 1), Mux(greedy, 1, self.beta))
+        scaled = multiply(m, on, delay(m, on, draw.logit, 1), factor)
         drawn = Mux(greedy, 0, noise.data).as_signed()
         shifted = Signal(signed(NOISE_BITS + MAX_SHIFT), reset_less=True)
         score = Signal(signed(max(len(scaled), len(shifted)) + 1), reset_less=True)
