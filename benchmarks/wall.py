@@ -111,7 +111,8 @@ def limits(
     rom = next(item for item in manifest["memories"] if item["name"] == "matvec_weight")
     caches = [item for item in manifest["memories"] if item["name"] in ("k_cache", "v_cache")]
     words = sum(item["depth"] for item in caches) / graph.context
-    kept = sum(item["depth"] * item["width"] for item in caches) / graph.context
+    bits_kept = sum(item["depth"] * item["width"] * item["copies"] for item in caches)
+    kept = bits_kept / graph.context
     heads = [item for item in manifest["products"] if item["a"] > 16]
     attention = sum(item["count"] for item in heads)
     macs = 2 * position * _attention_products(graph)
@@ -122,7 +123,7 @@ def limits(
          macs / max(1, attention)),
         (f"weight ROM as built: {rom['width']:,} bits a cycle", bits / rom["width"]),
         (f"key and value caches as built, {words:.0f} words a position",
-         position * words / len(caches)),
+         position * words / 2),
         (f"all multipliers of the device, two narrow products each ({room.dsp})",
          (weights + macs) / (2 * room.dsp)),
         (f"all block RAMs of the device ({room.ebr} × {BLOCK_RAM_BITS} bits a cycle): weights, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
 from rtl_gen import units
@@ -13,6 +14,7 @@ from rtl_gen.fabric.adapter_memory import BANKS
 from rtl_gen.fabric.adapter_port import REGISTERS
 from rtl_gen.fabric.attention_head import PROBABILITY_BITS
 from rtl_gen.fabric.rom import RomPair, image
+from rtl_gen.fabric.sliced_ram import bank_depths
 from rtl_gen.images import Images
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import serialize
@@ -135,9 +137,9 @@ def _value(value: ir.Value) -> dict[str, Any]:
     return {"type": str(value.type), "shape": list(value.shape), "scale": value.scale}
 
 
-def _state(name: str, width: int, depth: int) -> dict[str, Any]:
+def _state(name: str, width: int, depth: int, copies: int = 1) -> dict[str, Any]:
     return {
-        "name": name, "class": "state", "width": width, "depth": max(2, depth), "copies": 1,
+        "name": name, "class": "state", "width": width, "depth": max(2, depth), "copies": copies,
         "ports": 1,
     }  # fmt: skip
 
@@ -164,7 +166,9 @@ def _memories(chip: Chip) -> list[dict[str, Any]]:
         found.append(_state("history", history.width, history.depth))
     attention = chip.units.get("attention")
     if attention is not None:
-        found += [_state(f"{cache}_cache", attention.word_bits, attention.words) for cache in "kv"]
+        for cache, depth in product("kv", bank_depths(attention.words)):
+            width = attention.word_bits // attention.slices
+            found.append(_state(f"{cache}_cache", width, depth, attention.slices))
         found.append(_state("scores", attention.scores.width, attention.scores.depth))
     for name, unit in chip.units.items():
         queue = getattr(unit, "queue", None)

@@ -90,9 +90,9 @@ def read(reader: Reader) -> tuple[list[Tensor], list[Scalar]]:
     scalars: list[Scalar] = []
     entries = reader.manifest["schedule"]
     rows = instructions(reader)
+    for stack in tensor.stacks(entries, rows):
+        tensors += tensor.of_stack(reader, stack, rows)
     for index, (entry, row) in enumerate(zip(entries, rows, strict=True)):
-        if tensor.begins_group(entry, row):
-            tensors += tensor.of_group(reader, index, rows)
         names = [name for name in entry["nodes"] if name in nodes and name not in samples]
         # The sampler takes what an instruction sends there, which may have another name.
         names += samples if entry["sink"] == "sample" else []

@@ -22,10 +22,23 @@ GAIN_BITS = 16
 ANGLE_BITS = 16
 
 
-def begins_group(entry: Mapping[str, Any], row: Mapping[str, int]) -> bool:
-    """Whether an instruction feeds the lanes with etched matrices, not with an expert's."""
-    others = ("continued", "source", "expert")
-    return entry["head"] == "matvec" and not any(row.get(name, 0) for name in others)
+def stacks(
+    entries: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, int]]
+) -> Iterator[range]:
+    """Instructions whose etched matrices lie below one another.
+
+    Each feeds the lanes (`group_rows`) and lets its own rows out (`rows`); while more rows have
+    been fed than let out, the next product's are among them.
+    """
+    left = begin = 0
+    for index, (entry, row) in enumerate(zip(entries, rows, strict=True)):
+        if entry["head"] != "matvec" or row.get("source", 0) or row.get("expert", 0):
+            continue
+        begin = begin if left else index
+        left += 0 if row.get("continued", 0) else row["group_rows"]
+        left = max(0, left - row["rows"])
+        if not left:
+            yield range(begin, index + 1)
 
 
 def of_node(
@@ -130,15 +143,21 @@ def _matrix(reader: Reader, base: int, rows: int, columns: int) -> Integers:
     return reader.numbers("matvec_weight", word, offset, width, signed=True)
 
 
-def of_group(reader: Reader, index: int, rows: Sequence[Mapping[str, int]]) -> Iterator[Tensor]:
-    """Matrices below one another: that of an instruction and of the ones that continue it."""
-    entries, end = reader.manifest["schedule"], index + 1
-    while end < len(rows) and rows[end].get("continued", 0):
-        end += 1
-    pieces = [(_product(reader, entry), _order(reader, entry)) for entry in entries[index:end]]
+def of_stack(reader: Reader, stack: range, rows: Sequence[Mapping[str, int]]) -> Iterator[Tensor]:
+    """Matrices below one another.
+
+    Raises
+    ------
+    EvidenceError
+        If an instruction does not go on where the one before ends, or rows behind the last are not
+        zero.
+    """
+    entries = reader.manifest["schedule"]
+    pieces = [(_product(reader, entries[k]), _order(reader, entries[k])) for k in stack]
     shapes = [reader.graph.constants[op.weight].data.shape for op, _ in pieces]
     total, columns = sum(shape[0] for shape in shapes), prod(shapes[0][1:])
-    base = rows[index]["weight_base"]
+    base = rows[stack[0]]["weight_base"]
+    _check_bases(reader, [rows[k] for k in stack], columns, pieces[0][0].weight)
     found = _matrix(reader, base, total, columns)
     if found[total:].any():
         raise EvidenceError(f"{pieces[-1][0].weight}: rows behind the last are not zero")
@@ -148,6 +167,23 @@ def of_group(reader: Reader, index: int, rows: Sequence[Mapping[str, int]]) -> I
         weight[order] = found[first : first + shape[0]]
         first += shape[0]
         yield Tensor(op.weight, f"matvec_weight, word {base}", weight.reshape(shape))
+
+
+def _check_bases(
+    reader: Reader, stack: Sequence[Mapping[str, int]], columns: int, first: str
+) -> None:
+    """Each instruction feeds the groups behind those of the one before."""
+    groups, base = 0, stack[0]["weight_base"]
+    for row in stack:
+        if row.get("continued", 0):
+            continue
+        expected = base + groups * (columns // reader.elements)
+        if row["weight_base"] != expected:
+            raise EvidenceError(
+                f"products from {first} on: one reads weights from word {row['weight_base']}, "
+                f"not {expected}, where those before it end"
+            )
+        groups += -(-row["group_rows"] * reader.elements // reader.lanes)
 
 
 def _rows(

@@ -95,6 +95,7 @@ class Attention(wiring.Component):
         self.beats = head_dim // elements
         self.together = cache_heads(heads, kv_heads, parallel)
         self.word_bits = self.together * head_dim * element_bits
+        self.slices = self.together * self.beats
         self.words = layers * layer_words(heads, kv_heads, parallel, context)
         self.queue = Queue(width, elements)
         self.reciprocal = rom.Rom("reciprocal", 1 << INDEX_BITS, 16)
@@ -287,10 +288,9 @@ class Attention(wiring.Component):
 
     def _cache(self, m: Module, name: str, i: Any) -> SlicedRam:
         """Cache filled by stream `i`, beat by beat; returns the memory."""
-        slices = self.together * self.beats
         data = Cat(*self._narrow(i))
-        cache = m.submodules[f"{name}_cache"] = SlicedRam(self.words, len(data), slices)
-        turn = Signal(slices, name=f"{name}_turn", init=1)
+        cache = m.submodules[f"{name}_cache"] = SlicedRam(self.words, len(data), self.slices)
+        turn = Signal(self.slices, name=f"{name}_turn", init=1)
         group = Signal.like(self.cache_base, name=f"{name}_group")
         write = register(m, Const(1), Mux(i.valid, turn, 0), reset=True)
         m.d.comb += [

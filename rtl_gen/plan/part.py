@@ -266,9 +266,8 @@ def _attention(unit: Attention) -> Iterator[Part]:
     )  # fmt: skip
     yield attention_head(head, unit.parallel)
     yield part("lane", unit.parallel * unit.head_dim, a=PROBABILITY_BITS + 1, b=unit.element_bits)
-    slices = unit.together * unit.beats
     for depth in bank_depths(unit.words):
-        yield part("ram", 2 * slices, width=unit.word_bits // slices, depth=depth)
+        yield part("ram", 2 * unit.slices, width=unit.word_bits // unit.slices, depth=depth)
     yield part("ram", unit.parallel, width=head.score_bits, depth=unit.context)
     yield from (_memory(table) for table in unit.exp2)
     yield _memory(unit.reciprocal)
