@@ -322,13 +322,13 @@ def edge_frames(graph: IntegerGraph, number: int, seed: int) -> NDArray[np.int64
     Returns
     -------
     int64, shape (number, *shape)
-        First all zero, all largest, all smallest; then random.
+        First all zero, all largest, all smallest, each in all surroundings; then random.
     """
     value = next(item.value for item in graph.inputs if item.kind == "frame")
     rng = np.random.default_rng(seed)
     frames = rng.integers(value.type.min, value.type.max + 1, (number, *value.shape))
-    for index, element in enumerate((0, value.type.max, value.type.min)[:number]):
-        frames[index] = element
+    for index, element in enumerate((0, value.type.max, value.type.min)):
+        frames[index * len(PACES) : (index + 1) * len(PACES)] = element
     return frames
 
 

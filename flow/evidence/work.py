@@ -209,7 +209,7 @@ def invariants_rtl(case: Case, folder: Path) -> Outcome:
 def ranges_rtl(case: Case, folder: Path) -> Outcome:
     """Work on ``ranges.rtl``."""
     hierarchical, _ = elaborated(case, folder)
-    findings, numbers = ranges.check(case.graph, hierarchical)
+    findings, numbers = ranges.check(case.graph, hierarchical, _wired(case))
     return Outcome(tuple(findings), numbers, {"Yosys": yosys.version()})
 
 
@@ -231,11 +231,15 @@ def _equal(case: Case, which: str, key: str, *views: str) -> Outcome:
     return Outcome(tuple(findings), numbers, {"simulator": metrics["simulator"]}, carried)
 
 
+def _wired(case: Case) -> tuple[str, ...]:
+    return tuple(case.manifest.get("weights_in_logic", ()))
+
+
 def _bounds(case: Case) -> list[str]:
     """What speaks against carrying a comparison over to these constants."""
     folder = case.results / case.model / "evidence"
     hierarchical, _ = elaborated(case, folder)
-    return ranges.check(case.graph, hierarchical)[0]
+    return ranges.check(case.graph, hierarchical, _wired(case))[0]
 
 
 def equal_rtl(case: Case, folder: Path) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def _about(made: shapes.Made, folder: Path, trial: str = "t") -> dict[str, str]:
     if not (folder / "chip.v").exists():
         made.write(folder)
     path = folder / "manifest.json"
+    path.write_text(json.dumps(made.emitted.manifest))
     return carry.subject("rtl", folder / "chip.v", path, made.emitted.manifest, made.graph, trial)
 
 
