@@ -28,8 +28,9 @@ class Attention(wiring.Component):
     """Attention of all heads of one layer; golden model `rtl_gen.golden.attention`.
 
     Keys and values arrive beat by beat on `k` and `v`. A cache word holds, for one position, the
-    head vectors that are read at once. Queries arrive on `q`; `parallel` heads read one position
-    per cycle, once for the scores and once for the weighted sum.
+    head vectors that are read at once; each beat is written into its slice of it. Queries arrive
+    on `q`; `parallel` heads read one position per cycle, once for the scores and once for the
+    weighted sum.
 
     Cycles per `parallel` heads: ``2 * parallel * head_dim / elements + 2 * (position + 1) + 34``
     about.
