@@ -59,7 +59,9 @@ def _leaf(module: Module) -> bool:
 
 def _offers(module: Module) -> bool:
     """Whether registers of a module without others inside are a stream's valid and payload."""
-    if not {"i__valid", "o__ready"} <= module.inputs or "o__valid" not in module.ports:
+    if not {"i__valid", "o__ready"} <= module.inputs:
+        return False
+    if not {"o__valid", _payload(module)} <= module.ports.keys():
         return False
     bits = (*module.ports["o__valid"], *module.ports[_payload(module)])
     driven = [module.drivers.get(bit) for bit in bits]
