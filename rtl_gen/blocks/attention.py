@@ -23,14 +23,16 @@ from rtl_gen.fabric.ram import Ram
 from rtl_gen.fabric.sliced_ram import SlicedRam
 from rtl_gen.ir.tables import EXP2_FRACTION_BITS, INDEX_BITS
 
+SLICE_BITS = 32
+"""Bits of a cache word written at once, at least: fewer would fill a block RAM badly."""
+
 
 class Attention(wiring.Component):
     """Attention of all heads of one layer; golden model `rtl_gen.golden.attention`.
 
     Keys and values arrive beat by beat on `k` and `v`. A cache word holds, for one position, the
-    head vectors that are read at once; each beat is written into its slice of it. Queries arrive
-    on `q`; `parallel` heads read one position per cycle, once for the scores and once for the
-    weighted sum.
+    head vectors that are read at once; it is written in slices. Queries arrive on `q`; `parallel`
+    heads read one position per cycle, once for the scores and once for the weighted sum.
 
     Cycles per `parallel` heads: ``2 * parallel * head_dim / elements + 2 * (position + 1) + 34``
     about.
@@ -96,7 +98,9 @@ class Attention(wiring.Component):
         self.beats = head_dim // elements
         self.together = cache_heads(heads, kv_heads, parallel)
         self.word_bits = self.together * head_dim * element_bits
-        self.slices = self.together * self.beats
+        words = self.together * self.beats
+        self.slice_beats = slice_beats(words, elements * element_bits)
+        self.slices = words // self.slice_beats
         self.words = layers * layer_words(heads, kv_heads, parallel, context)
         self.queue = Queue(width, elements)
         self.reciprocal = rom.Rom("reciprocal", 1 << INDEX_BITS, 16)
@@ -288,24 +292,32 @@ class Attention(wiring.Component):
         return [x[: self.element_bits].as_signed() for x in split(i.payload, self.elements)]
 
     def _cache(self, m: Module, name: str, i: Any) -> SlicedRam:
-        """Cache filled by stream `i`, beat by beat; returns the memory."""
+        """Cache filled by stream `i`, some beats at a time; returns the memory."""
         data = Cat(*self._narrow(i))
-        cache = m.submodules[f"{name}_cache"] = SlicedRam(self.words, len(data), self.slices)
+        word = Signal(self.slice_beats * len(data), name=f"{name}_slice", reset_less=True)
+        cache = m.submodules[f"{name}_cache"] = SlicedRam(self.words, len(word), self.slices)
+        beat_of_slice = Signal(range(self.slice_beats), name=f"{name}_beat")
         turn = Signal(self.slices, name=f"{name}_turn", init=1)
         group = Signal.like(self.cache_base, name=f"{name}_group")
-        write = register(m, Const(1), Mux(i.valid, turn, 0), reset=True)
+        full = i.valid & (beat_of_slice == self.slice_beats - 1)
+        write = register(m, Const(1), Mux(full, turn, 0), reset=True)
         m.d.comb += [
             i.ready.eq(1),
             cache.write.eq(write),
-            cache.write_data.eq(register(m, Const(1), data)),
+            cache.write_data.eq(word),
             cache.write_addr.eq(group + self.position),
         ]
         with m.If(write[-1]):
             m.d.sync += group.eq(group + self.context)
+        # What is a slice alone needs no enable.
+        with m.If(i.valid if self.slice_beats > 1 else 1):
+            m.d.sync += word.eq(Cat(word, data)[len(data) :])
         with m.If(i.valid):
+            m.d.sync += beat_of_slice.eq(Mux(full, 0, beat_of_slice + 1))
+        with m.If(full):
             m.d.sync += turn.eq(turn.rotate_left(1))
         with m.If(self.store):
-            m.d.sync += [turn.eq(1), group.eq(self.store_base)]
+            m.d.sync += [beat_of_slice.eq(0), turn.eq(1), group.eq(self.store_base)]
         return cache
 
     def _emit(self, m: Module, divided: Signal, out_phase: Signal, emitted: Signal) -> None:
@@ -372,6 +384,12 @@ class Attention(wiring.Component):
             queue.write.eq(delay(m, on, shift_out, latency, reset=True)),
             emitted.eq(out_phase & (left == 0)),
         ]
+
+
+def slice_beats(beats: int, bits: int) -> int:
+    """Beats of `bits` bits written at once to a word of `beats`, so that a block is well filled."""
+    whole = (n for n in range(1, beats) if beats % n == 0)
+    return next((n for n in whole if n * bits >= SLICE_BITS), beats)
 
 
 def cache_heads(heads: int, kv_heads: int, parallel: int) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rtl_gen.blocks.attention import Attention, cache_heads, layer_words
+from rtl_gen.blocks.attention import Attention, cache_heads, layer_words, slice_beats
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric import rom
 from rtl_gen.fabric.beat import pack
@@ -105,6 +105,9 @@ def test_golden_query_heads_share_key_heads_in_order() -> None:
         ((4, 2, 4, 3, 2, 8, 2, 2), 1, False),
         ((1, 1, 2, 4, 1, 8, 2, 1), 0, True),
         ((4, 2, 4, 5, 2, 9, 2, 4), 3, True),
+        # Slices of several beats and of one.
+        ((2, 2, 16, 3, 2, 8, 1, 2), 0, False),
+        ((4, 2, 8, 4, 2, 9, 4, 4), 0, False),
     ],
 )
 def test_block_equals_golden(
@@ -143,6 +146,14 @@ def test_a_cache_word_holds_the_key_heads_read_at_once(
 ) -> None:
     assert cache_heads(heads, kv_heads, parallel) == together
     assert layer_words(heads, kv_heads, parallel, 10) == 10 * kv_heads // together
+
+
+@pytest.mark.parametrize(
+    ("beats", "bits", "together"),
+    [(8, 36, 1), (16, 9, 4), (12, 9, 4), (10, 9, 5), (3, 8, 3), (1, 8, 1)],
+)
+def test_a_slice_fills_a_block(beats: int, bits: int, together: int) -> None:
+    assert slice_beats(beats, bits) == together
 
 
 def test_parallel_heads_share_whole_cache_words() -> None:
