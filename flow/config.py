@@ -148,6 +148,7 @@ class Runs:
     default_target: str
     checkpoint: str
     checkpoints: Mapping[str, str]
+    seeds: int
 
     def targets(self, model: str) -> tuple[str, ...]:
         """Targets of `model`: those of its runs, else the default one."""

@@ -48,9 +48,12 @@ _SOURCES = {
         "flow/evidence/structure.py",
     ),
     "evidence": artefact.PROGRAM,
-    "synthesize": ("rtl_gen/board.py", "flow/ecp5.py", "flow/tools/yosys.py"),
-    "place": ("flow/ecp5.py", "flow/tools/nextpnr_ecp5.py"),
-    "pack": ("flow/tools/ecppack.py",),
+    "synthesize": (
+        "rtl_gen/board.py", "flow/ecp5.py", "flow/fpga.py", "flow/mapping.py",
+        "flow/tools/yosys.py",
+    ),
+    "place": ("flow/ecp5.py", "flow/floorplan.py", "flow/fpga.py", "flow/tools/nextpnr_ecp5.py"),
+    "pack": ("flow/fpga.py", "flow/tools/ecppack.py"),
     "report": (
         "flow/report", "flow/metrics.py", "flow/measure.py", "flow/checks.py",
         "flow/silicon/measure.py",
@@ -158,7 +161,7 @@ class Workflow:
 
     def seeds(self, target: str) -> Sequence[int]:
         """Seeds of place and route."""
-        return range(1, self.target(target).seeds + 1)
+        return range(1, (self.runs.seeds or self.target(target).seeds) + 1)
 
     def pins(self, target: str) -> str:
         """Pin file of the target's board."""

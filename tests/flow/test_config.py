@@ -10,6 +10,7 @@ import yaml
 
 from flow import config
 from flow.silicon import librelane, target
+from flow.workflow import Workflow
 from rtl_gen.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,13 @@ def test_a_model_that_no_run_names_goes_to_the_default_target() -> None:
     runs = config.load_runs({"runs": [{"model": "a", "target": "b"}, {"model": "a"}]})
     assert runs.targets("a") == ("b", "ulx3s_85f")
     assert runs.targets("c") == ("ulx3s_85f",)
+
+
+def test_the_command_line_overrides_the_number_of_seeds() -> None:
+    own = config.load_target(ROOT / "configs/targets/ulx3s_85f.yaml").seeds
+    plain, more = (Workflow(config.load_runs(given)) for given in ({}, {"seeds": own + 2}))
+    assert list(plain.seeds("ulx3s_85f")) == list(range(1, own + 1))
+    assert list(more.seeds("ulx3s_85f")) == list(range(1, own + 3))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs/models").glob("*.yaml")), ids=str)
