@@ -91,7 +91,7 @@ _SOURCES = {
         "flow/engines/librelane.txt", "flow/engines/librelane_check.py",
         "flow/engines/yosys_wheel.py", "flow/report/hardened.py", "flow/report/librelane.html.j2",
         "flow/silicon/harden.py", "flow/silicon/librelane.py",
-        "flow/silicon/macro.py", "flow/tools/librelane.py",
+        "flow/silicon/macro.py", "flow/silicon/sram.py", "flow/tools/librelane.py",
     ),
     "characterize": (
         "flow/silicon/cell.py", "flow/silicon/characterize.py", "flow/silicon/liberty.py",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from flow import files
 from flow.silicon import librelane as design
-from flow.silicon import macro
+from flow.silicon import macro, sram
 from flow.silicon.librelane import LIBRARIES, LibrelaneTarget
+from flow.silicon.macro import Macro
 from flow.tools import base, librelane
 from rtl_gen.errors import FlowError, ToolError
 
@@ -41,8 +43,8 @@ def harden(target: LibrelaneTarget, where: str, chip: Path, folder: Path, result
     ToolNotFoundError
         If the environment of LibreLane cannot be made.
     """
-    place = emit(target, where, chip, folder / "design")
     root = pdk_root(target.pdk)
+    place, banks = emit(target, where, chip, folder / "design", root)
     base.run(librelane.check(place, target.pdk, LIBRARIES[target.pdk], root), folder / "check", log)
     loaded = files.read_json(folder / "check/loaded.json")
     if loaded["errors"]:
@@ -59,6 +61,7 @@ def harden(target: LibrelaneTarget, where: str, chip: Path, folder: Path, result
         "variables": loaded["variables"],
         "reached": None,
         "missing": said,
+        "memories": banks,
         "metrics": {},
     }
     if root is not None:
@@ -76,22 +79,58 @@ def harden(target: LibrelaneTarget, where: str, chip: Path, folder: Path, result
         print(f"  missing: {line}", file=sys.stderr)
 
 
-def emit(target: LibrelaneTarget, where: str, chip: Path, folder: Path) -> Path:
-    """Write the design and give its folder."""
+def emit(
+    target: LibrelaneTarget, where: str, chip: Path, folder: Path, root: Path | None
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Write the design and give its folder, and the memories that are SRAM macros.
+
+    Parameters
+    ----------
+    root : Path or None
+        ``PDK_ROOT``; without it, memories stay flip-flops.
+    """
     for item in target.macros:
         for path in (item.gds, item.lef, item.lib):
             if not path.is_file():
                 raise FlowError(f"{where}: macros: {item.name}: {path}: no such file")
             files.copy(path, folder / "macros" / path.name)
         macro.check(item, item.lef.read_text(), target.pdk, where)
-    for name, text in design.texts(target, chip.read_text()).items():
+    verilog, memories, banks = _memories(target, where, chip.read_text(), root)
+    for name, text in design.texts(target, verilog, memories).items():
         files.write(folder / name, text)
-    files.copy(chip, folder / "chip.v")
     images = chip.parent / "rom"
     if images.is_dir():
         visible = (path for path in images.iterdir() if not path.name.startswith("."))
         files.write_folder(folder / "rom", {path.name: path.read_text() for path in visible})
-    return folder
+    return folder, banks
+
+
+def _memories(
+    target: LibrelaneTarget, where: str, verilog: str, root: Path | None
+) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """Verilog with SRAM macros, their variables, and what ``librelane.json`` says of them."""
+    if root is None or target.memories != "sram" or not (srams := sram.macros(root, target.pdk)):
+        return verilog, {}, []
+    flip_flop = sram.flip_flop_um2(root, target.pdk)
+    chosen = sram.banks(verilog, srams, flip_flop)
+    text = sram.replaced(verilog, chosen)
+    found = sram.instances(text, design.TOP, chosen)
+    variables = sram.config(found, target.pdk, root, target.utilization)
+    listed = []
+    for bank in chosen.values():
+        folder = root / target.pdk / sram.FOLDERS[target.pdk]
+        abstract = folder / f"lef/{bank.sram.name}.lef"
+        one = Macro(bank.sram.name, "state", bank.sram.words * bank.sram.width, abstract,
+                    abstract, abstract, {})  # fmt: skip
+        macro.check(one, abstract.read_text(), target.pdk, where)
+        count = sum(item is bank.sram for item in found.values())
+        listed.append({
+            "words": bank.depth, "bits": bank.width, "macro": bank.sram.name,
+            "macros_each": bank.rows * bank.columns, "macros": count,
+            "area_um2": round(bank.area, 1),
+            "flip_flops_um2": round(bank.depth * bank.width * flip_flop, 1),
+        })  # fmt: skip
+    return text, variables, listed
 
 
 def pdk_root(pdk: str) -> Path | None:
@@ -109,6 +148,7 @@ def missing(pdk: str, root: Path | None, absent: tuple[str, ...]) -> list[str]:
         said.append(
             f"the PDK {pdk}: set PDK_ROOT to the folder that holds it, or fetch it with "
             f"`pip install ciel` and `ciel enable --pdk-family {_family(pdk)} VERSION`"
+            + ("; memories stay flip-flops without it" if pdk in sram.FOLDERS else "")
         )
     if absent:
         said.append(f"{', '.join(absent)}: {librelane.REMEDY}")

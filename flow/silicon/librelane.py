@@ -40,6 +40,7 @@ class LibrelaneTarget:
     pdk: str
     clock_mhz: float
     utilization: float
+    memories: str
     macros: tuple[Macro, ...]
 
 
@@ -60,7 +61,8 @@ def load(path: Path) -> LibrelaneTarget:
     filled = check(values if isinstance(values, dict) else {}, "librelane", str(path))
     return LibrelaneTarget(
         path.stem, filled["title"], filled["kind"], filled["pdk"], filled["clock_mhz"],
-        filled["utilization"], tuple(macro.from_config(item) for item in filled["macros"]),
+        filled["utilization"], filled["memories"],
+        tuple(macro.from_config(item) for item in filled["macros"]),
     )  # fmt: skip
 
 
@@ -79,8 +81,15 @@ def ports(verilog: str) -> dict[str, str]:
     return dict(sorted(names.items()))
 
 
-def config(target: LibrelaneTarget) -> dict[str, Any]:
-    """Content of ``config.json``; the files it names lie beside it."""
+def config(target: LibrelaneTarget, memories: Mapping[str, Any]) -> dict[str, Any]:
+    """Content of ``config.json``; the files it names lie beside it, or in the PDK.
+
+    Parameters
+    ----------
+    memories : mapping
+        Variables of the SRAM macros, see `flow.silicon.sram.config`.
+    """
+    macros = {item.name: _macro(item) for item in target.macros} | memories.get("MACROS", {})
     return {
         "meta": {"version": 3, "flow": "Classic"},
         "DESIGN_NAME": TOP,
@@ -93,9 +102,9 @@ def config(target: LibrelaneTarget) -> dict[str, Any]:
         "IO_PIN_ORDER_CFG": "dir::pins.cfg",
         # Generated Verilog is full of what lint dislikes; the chip is compared with golden instead.
         "RUN_LINTER": False,
-        **({"MACROS": {item.name: _macro(item) for item in target.macros}}
-           if target.macros else {}),
-    }  # fmt: skip
+        **memories,
+        **({"MACROS": macros} if macros else {}),
+    }
 
 
 def _macro(item: Macro) -> dict[str, Any]:
@@ -145,11 +154,12 @@ def pin_order(names: Mapping[str, str]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def texts(target: LibrelaneTarget, verilog: str) -> dict[str, str]:
-    """All files of a design by name, but the Verilog and its images."""
+def texts(target: LibrelaneTarget, verilog: str, memories: Mapping[str, Any]) -> dict[str, str]:
+    """All files of a design by name, but the images of its ROMs."""
     names = ports(verilog)
     return {
-        "config.json": json.dumps(config(target), indent=2) + "\n",
+        "chip.v": verilog,
+        "config.json": json.dumps(config(target, memories), indent=2) + "\n",
         "chip.sdc": constraints(target, names),
         "pins.cfg": pin_order(names),
     }

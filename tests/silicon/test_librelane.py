@@ -31,6 +31,25 @@ CHIP = """module chip(i__valid, rst, clk, i__payload, o__payload);
   always @(posedge clk) o__payload <= rst ? 16'd0 : {8'd0, i__payload} & {16{i__valid}};
 endmodule
 """
+# Its memory is worth a macro of IHP's: 75,000 um2 of flip-flops against 57,500.
+REMEMBERS = """module chip(i__valid, rst, clk, i__payload, o__payload);
+  input [7:0] i__payload;
+  input clk;
+  input i__valid;
+  input rst;
+  output [15:0] o__payload;
+  reg [6:0] at;
+  always @(posedge clk) at <= rst ? 7'd0 : at + 7'd1;
+  ram #(
+    .ABITS(32'd7),
+    .DEPTH(32'd96),
+    .WIDTH(32'd16)
+  ) array (
+    .clk(clk), .write(i__valid), .write_addr(at), .write_data({i__payload, i__payload}),
+    .en(1'b1), .addr(at + 7'd1), .data(o__payload)
+  );
+endmodule
+"""
 LEF = """MACRO rom
   CLASS BLOCK ;
   SIZE 10.0 BY 20.0 ;
@@ -92,7 +111,7 @@ def test_a_macro_denser_than_its_transistors_is_refused(tmp_path: Path) -> None:
 def test_macros_lie_beside_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "chip.v").write_text(CHIP)
     chosen = replace(target(), macros=(rom(tmp_path),))
-    place = harden.emit(chosen, "t.yaml", tmp_path / "chip.v", tmp_path / "design")
+    place, _ = harden.emit(chosen, "t.yaml", tmp_path / "chip.v", tmp_path / "design", None)
     entry = json.loads((place / "config.json").read_text())["MACROS"]["rom"]
     assert (place / entry["lef"][0].removeprefix("dir::")).read_text() == LEF
     assert entry["instances"]["a.b"]["location"] == [5.0, 6.0]
@@ -112,7 +131,7 @@ def test_the_page_says_how_far_it_went_and_what_is_missing() -> None:
     content = {
         "librelane": "3.0.17", "target": "ihp_sg13g2", "pdk": "ihp-sg13g2", "clock_mhz": 25.0,
         "loaded_with_pdk": True, "variables": 300, "reached": "Yosys.Synthesis",
-        "missing": ["openroad: run it with nix <or> a container"],
+        "memories": [], "missing": ["openroad: run it with nix <or> a container"],
         "metrics": {"design__instance__count": 33, "synthesis__check_error__count": 0},
     }  # fmt: skip
     text = page.hardened_page("tiny", content)
@@ -148,7 +167,7 @@ def test_librelane_loads_the_configuration(name: str, tmp_path: Path) -> None:
                     "results/cartpole_mlp/sky130a/librelane.json` makes it")  # fmt: skip
     (tmp_path / "chip.v").write_text(CHIP)
     chosen = replace(target(name), macros=(rom(tmp_path, bits=500),))
-    place = harden.emit(chosen, name, tmp_path / "chip.v", tmp_path / "design")
+    place, _ = harden.emit(chosen, name, tmp_path / "chip.v", tmp_path / "design", None)
     cells = librelane.LIBRARIES[chosen.pdk]
     base.run(tool.check(place, chosen.pdk, cells, None), tmp_path / "check", tmp_path / "log")
     loaded = json.loads((tmp_path / "check/loaded.json").read_text())
@@ -176,7 +195,7 @@ def test_the_flow_runs_to_synthesis_without_openroad(tmp_path: Path) -> None:
     pads = tmp_path / "pdk/ihp-sg13g2/libs.ref/sg13g2_io/gds/sg13g2_io.gds"
     pads.parent.mkdir(parents=True, exist_ok=True)
     pads.touch()
-    (tmp_path / "chip.v").write_text(CHIP)
+    (tmp_path / "chip.v").write_text(REMEMBERS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PDK_ROOT", str(tmp_path / "pdk"))
         harden.harden(target("ihp_sg13g2"), "t.yaml", tmp_path / "chip.v", tmp_path / "out",
@@ -186,4 +205,8 @@ def test_the_flow_runs_to_synthesis_without_openroad(tmp_path: Path) -> None:
     assert found["reached"] == "Yosys.Synthesis"
     assert found["metrics"]["design__instance_unmapped__count"] == 0
     assert found["metrics"]["design__instance__count"] > 20
+    (memory,) = found["memories"]
+    assert (memory["macro"], memory["macros"]) == ("RM_IHPSG13_2P_256x16_c2_bm_bist", 1)
+    netlist = next((tmp_path / "out/run").rglob("chip.nl.v")).read_text()
+    assert "RM_IHPSG13_2P_256x16_c2_bm_bist \\array.macro_0_0 " in netlist
     assert "openroad" in found["missing"][0]
