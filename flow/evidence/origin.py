@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from rtl_gen.checkpoint import Checkpoint, import_model, load
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import model as real
+from rtl_gen.ir.types import IntType
 
 Array = NDArray[np.float64]
+
+_Weighted = ir.ConstMatVec | ir.ExpertMatVec | ir.Conv2d | ir.Embedding
 
 LARGEST_TENSOR_ERROR = 0.7
 LARGEST_ROW_ERROR = 1.0
@@ -50,7 +53,7 @@ class Restored:
 
 
 def restored(graph: ir.IntegerGraph, checkpoint: Checkpoint) -> list[Restored]:
-    """Every weight of a product or an embedding that is one tensor of the checkpoint.
+    """Every weight of a product, an expert or an embedding that is one tensor of the checkpoint.
 
     Notes
     -----
@@ -60,34 +63,47 @@ def restored(graph: ir.IntegerGraph, checkpoint: Checkpoint) -> list[Restored]:
     reported, not bounded by half a step.
     """
     network = {node.name: node for node in import_model(checkpoint).nodes}
-    found = []
+    found: dict[str, Restored] = {}
     for node in graph.nodes:
-        ref = _reference(network.get(node.name))
-        if ref is None or not isinstance(node.op, ir.ConstMatVec | ir.Conv2d | ir.Embedding):
+        refs, factor = _references(network.get(node.name))
+        if not refs or not isinstance(node.op, _Weighted):
             continue
-        stored = load(checkpoint, ref).astype(np.float64)
         name = node.op.table if isinstance(node.op, ir.Embedding) else node.op.weight
-        integers = graph.constants[name].data
-        step, channel = _scales(graph, node)
-        rows = len(integers)
-        back = integers.reshape(rows, -1) * step[:, None] / channel
-        wanted = stored.reshape(rows, -1)
-        size = np.sqrt((wanted**2).sum(axis=1))
-        kind = graph.constants[name].type
-        near = np.clip(np.round(wanted * channel / step[:, None]), kind.min, kind.max)
-        near = near * step[:, None] / channel
-        off = np.sqrt(((back - wanted) ** 2).sum(axis=1)) / np.where(size > 0, size, 1)
-        worst = int(off.argmax())
-        found.append(
-            Restored(
-                name, ref.name,
-                float(np.linalg.norm(back - wanted) / (np.linalg.norm(wanted) or 1.0)),
-                worst, float(off[worst]),
-                float((abs((back - wanted) * channel) / step[:, None]).max()),
-                float(np.linalg.norm(near - wanted) / (np.linalg.norm(wanted) or 1.0)),
-            )
-        )  # fmt: skip
-    return found
+        constant = graph.constants[name]
+        steps, column = _scales(graph, node)
+        experts = isinstance(node.op, ir.ExpertMatVec)
+        matrices = constant.data if experts else constant.data[None]
+        for place, (ref, integers) in enumerate(zip(refs, matrices, strict=True)):
+            part = f"{name}[{place}]" if experts else name
+            if part not in found:  # the slots of a choice share their matrices
+                stored = factor * load(checkpoint, ref).astype(np.float64)
+                found[part] = _restored(
+                    part, ref.name, stored.reshape(len(integers), -1),
+                    integers.reshape(len(integers), -1), constant.type,
+                    steps[place] if experts else steps, column,
+                )  # fmt: skip
+    return list(found.values())
+
+
+def _restored(
+    name: str, tensor: str, wanted: Array, integers: NDArray[np.int64], kind: IntType,
+    step: Array, column: Array,
+) -> Restored:  # fmt: skip
+    """One matrix: its integers times the `step` of each row over the factor of each `column`."""
+    back = integers * step[:, None] / column
+    near = np.clip(np.round(wanted * column / step[:, None]), kind.min, kind.max)
+    near = near * step[:, None] / column
+    size = np.sqrt((wanted**2).sum(axis=1))
+    off = np.sqrt(((back - wanted) ** 2).sum(axis=1)) / np.where(size > 0, size, 1)
+    worst = int(off.argmax())
+    whole = np.linalg.norm(wanted) or 1.0
+    return Restored(
+        name, tensor,
+        float(np.linalg.norm(back - wanted) / whole),
+        worst, float(off[worst]),
+        float((abs((back - wanted) * column) / step[:, None]).max()),
+        float(np.linalg.norm(near - wanted) / whole),
+    )  # fmt: skip
 
 
 def judged(items: list[Restored], stored: int) -> tuple[list[str], dict[str, Any]]:
@@ -123,25 +139,30 @@ def judged(items: list[Restored], stored: int) -> tuple[list[str], dict[str, Any
     }
 
 
-def _reference(node: real.Node | None) -> real.TensorRef | None:
+def _references(node: real.Node | None) -> tuple[tuple[real.TensorRef, ...], float]:
+    """Tensors that a node multiplies with, and the factor on them; none if it is no product."""
     match node.op if node is not None else None:
-        case real.Linear(weight=weight) | real.Conv2d(weight=weight):
-            return weight
-        case real.Embedding(table=table):
-            return table
-    return None
+        case real.Linear(weight=weight, scale=scale):
+            return (weight,), scale
+        case real.Embedding(table=table, scale=scale):
+            return (table,), scale
+        case real.Conv2d(weight=weight):
+            return (weight,), 1.0
+        case real.ExpertLinear(weights=weights):
+            return weights, 1.0
+    return (), 1.0
 
 
 def _scales(graph: ir.IntegerGraph, node: ir.Node) -> tuple[Array, Array]:
-    """Real step of every row, and the factor of every column."""
+    """Real step of every row (of every expert), and the factor of every column."""
     op = node.op
-    assert isinstance(op, ir.ConstMatVec | ir.Conv2d | ir.Embedding)
+    assert isinstance(op, _Weighted)
     multiplier = graph.constants[op.multiplier].data * 2.0**-op.shift * node.value.scale
     if isinstance(op, ir.Embedding):
         return np.asarray(multiplier, np.float64), np.ones(1)
     source = graph.value(node.inputs[0])
     out = np.array(node.value.channel) if node.value.channel else np.ones(1)
-    rows = len(multiplier)
+    rows = multiplier.shape[-1]
     if out.size not in (1, rows):
         out = out.reshape(rows, -1)[:, 0]
     step = np.asarray(multiplier * out / source.scale, np.float64)

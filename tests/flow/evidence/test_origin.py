@@ -16,10 +16,11 @@ from rtl_gen.reference import load_weights
 from tests.harness import seed
 
 NAMES = Path(__file__).parents[3] / "models/names"
+MIXTURE = Path(__file__).parents[3] / "models/shk_mixtral"
 
 
-def _graph(solver: str) -> tuple[IntegerGraph, Checkpoint]:
-    checkpoint = open_checkpoint(NAMES)
+def _graph(solver: str, path: Path = NAMES) -> tuple[IntegerGraph, Checkpoint]:
+    checkpoint = open_checkpoint(path)
     network = import_model(checkpoint)
     tokens = np.random.default_rng(seed()).integers(0, network.vocabulary, (16, 24))
     weights = load_weights(network, checkpoint)
@@ -80,3 +81,34 @@ def test_a_wrong_scale_is_noticed(nearest: tuple[IntegerGraph, Checkpoint]) -> N
     )
     findings, _ = origin.judged(origin.restored(replace(graph, nodes=nodes), checkpoint), 9)
     assert any(line.startswith("layers.0.mlp.gate.weight is not") for line in findings)
+
+
+@pytest.fixture(scope="module")
+def mixture() -> tuple[IntegerGraph, Checkpoint]:
+    return _graph("gptq", MIXTURE)
+
+
+def test_every_expert_is_its_tensor(mixture: tuple[IntegerGraph, Checkpoint]) -> None:
+    items = origin.restored(*mixture)
+    # embedding and logits; q, k, v, output and router of 2 layers; 3 matrices of 4 experts in each
+    assert len(items) == 2 + 2 * 5 + 2 * 3 * 4
+    assert {item.tensor for item in items} == {
+        name for name in mixture[1].entries if "norm" not in name
+    }
+    assert max(item.error for item in items) < 0.1
+
+
+def test_exchanged_experts_are_named(mixture: tuple[IntegerGraph, Checkpoint]) -> None:
+    graph, checkpoint = mixture
+    name = "layers.1.mlp.slots.0.down.weight"
+    swapped = graph.constants[name].data[[0, 3, 2, 1]]
+    findings, _ = origin.judged(origin.restored(_changed(graph, name, swapped), checkpoint), 9)
+    assert [line.split(" is ")[0] for line in findings] == [f"{name}[1]", f"{name}[3]"]
+
+
+def test_lost_factors_of_channels_are_noticed(mixture: tuple[IntegerGraph, Checkpoint]) -> None:
+    """Such a graph computes the same, but its integers are not this checkpoint's weights."""
+    graph, checkpoint = mixture
+    nodes = tuple(replace(node, value=replace(node.value, channel=())) for node in graph.nodes)
+    assert any(node.value.channel for node in graph.nodes)
+    assert origin.judged(origin.restored(replace(graph, nodes=nodes), checkpoint), 9)[0]
