@@ -1,7 +1,7 @@
 """What adapters do to a chip of a real model: simulated RTL against golden, and cycles.
 
 ``python -m benchmarks.adapter_chips drive_lora`` takes the integer graph of ``results/<model>``
-(made by ``intaglio build``), and in one simulated run of its chip generates with the base, with two
+(made by ``snakemake``), and in one simulated run of its chip generates with the base, with two
 adapters and with hostile images, all loaded and switched while the chip generates. Every token is
 compared with golden. ``--ranks 0 4 8 16`` builds a chip for each of these ranks instead (0: without
 regions) and measures its cycles with the base alone and with an image of random bits. Adds to

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,54 @@ EPILOG = """\
 An image holds the integers of a PEFT LoRA adapter, quantized for one chip and bound to what that
 chip computes. `pack` makes it, `load` writes it into a slot of the chip behind a serial port while
 the chip may go on generating with another one, `swap` chooses the slot from the next token on.
+MODEL is a model whose configuration has a section `adapters` (docs/adapters.md).
 
 examples:
-  intaglio adapter pack stories260k lora/shakespeare             an image called shakespeare
-  intaglio adapter pack stories260k lora/x --text input.txt      with the text it is meant for
-  intaglio adapter list stories260k                              images, and room for them
-  intaglio adapter load stories260k shakespeare --slot 1 --port /dev/ttyUSB0
-  intaglio adapter swap stories260k 1 --port /dev/ttyUSB0        0 is the base alone
-  intaglio run stories260k --adapter shakespeare                 the integer model with it
+  intaglio adapter pack stories260k_lora shakespeare             one that the model's YAML names
+  intaglio adapter pack stories260k_lora lora/x --text x.txt     any other, and text it is for
+  intaglio adapter list stories260k_lora                         images, and room for them
+  intaglio run stories260k_lora --adapter shakespeare            the integer model with it, no board
+  intaglio adapter load stories260k_lora shakespeare --slot 1 --port /dev/ttyUSB0
+  intaglio adapter swap stories260k_lora 1 --port /dev/ttyUSB0   0 is the base alone
 """
+
+PACK = """\
+Quantizes the adapter for this chip with calibration data of what it is meant for: that of its entry
+under adapters.trained, --text or --npz, else the model's own. Prints the loss (or accuracy) of the
+base, of the adapter in float and of the adapter on this chip, on data that calibration did not see.
+
+examples:
+  intaglio adapter pack stories260k_lora shakespeare
+  intaglio adapter pack stories260k_lora lora/x --text x.txt --name x
+"""
+
+LIST = """\
+Shows the chip's room, the images in results/MODEL/adapters and whether they are for this chip, and
+with --port what the chip on the board holds and uses.
+
+examples:
+  intaglio adapter list stories260k_lora
+  intaglio adapter list stories260k_lora --port /dev/ttyUSB0
+"""
+
+LOAD = """\
+Writes an image into a slot. The chip may go on generating with another slot; one in use or selected
+is refused, and so is an image of another base, by this command and by the chip. The slot is used
+once it is swapped to.
+
+examples:
+  intaglio adapter load stories260k_lora shakespeare --slot 1 --port /dev/ttyUSB0
+"""
+
+SWAP = """\
+Chooses the slot for the tokens from the next one on, in the middle of a text, too.
+
+examples:
+  intaglio adapter swap stories260k_lora 1 --port /dev/ttyUSB0
+  intaglio adapter swap stories260k_lora 0 --port /dev/ttyUSB0   the base alone
+"""
+
+MODEL = "name or file in configs/models"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,8 +84,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )  # fmt: skip
     actions = top.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    pack = actions.add_parser("pack", help="quantize a PEFT adapter for a chip")
-    pack.add_argument("model", metavar="MODEL", help="name or file in configs/models")
+    def action(name: str, brief: str, epilog: str) -> argparse.ArgumentParser:
+        found: argparse.ArgumentParser = actions.add_parser(
+            name, help=brief, description=f"{brief[0].upper()}{brief[1:]}.", epilog=epilog,
+            formatter_class=form,
+        )  # fmt: skip
+        found.add_argument("model", metavar="MODEL", help=MODEL)
+        return found
+
+    pack = action("pack", "quantize a PEFT adapter for a chip", PACK)
     pack.add_argument("folder", metavar="FOLDER", type=Path,
                       help="PEFT folder, or a name under adapters.trained")  # fmt: skip
     pack.add_argument("--name", help="of the image (default: the folder's)")
@@ -55,20 +102,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     source.add_argument("--npz", metavar="PATH", help="arrays that the adapter is meant for")
     pack.set_defaults(run=_pack)
 
-    listing = actions.add_parser("list", help="show images and the chip's room for them")
-    listing.add_argument("model", metavar="MODEL")
+    listing = action("list", "show images and the chip's room for them", LIST)
     _port(listing, required=False)
     listing.set_defaults(run=_list)
 
-    load = actions.add_parser("load", help="write an image into a slot of a chip")
-    load.add_argument("model", metavar="MODEL")
+    load = action("load", "write an image into a slot of a chip", LOAD)
     load.add_argument("name", metavar="NAME", help="of the image")
     load.add_argument("--slot", type=int, required=True, help="from 1 on; not the one in use")
     _port(load, required=True)
     load.set_defaults(run=_load)
 
-    swap = actions.add_parser("swap", help="choose the slot that a chip uses from the next token")
-    swap.add_argument("model", metavar="MODEL")
+    swap = action("swap", "choose the slot that a chip uses from the next token on", SWAP)
     swap.add_argument("slot", metavar="SLOT", type=int, help="0 is the base alone")
     _port(swap, required=True)
     swap.set_defaults(run=_swap)
@@ -80,9 +124,22 @@ def _port(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def model_of(name: str) -> ModelConfig:
-    """Configuration of a model given as a name or a file."""
+    """Configuration of a model with adapters, given as a name or a file.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such model, or its chip has no adapter memory.
+    """
     path = Path(name) if Path(name).suffix == ".yaml" else config.model_file(name)
-    return config.load_model(path)
+    model = config.load_model(path)
+    if not model.adapters.tensors:
+        raise ConfigError(
+            f"{path}: this model's chip has no adapter memory; name tensors under "
+            "adapters.tensors (docs/adapters.md) and build it again, or merge the adapter into "
+            "the checkpoint before it is etched"
+        )
+    return model
 
 
 def graph_of(model: ModelConfig) -> IntegerGraph:
@@ -131,22 +188,45 @@ def _pack(args: argparse.Namespace) -> int:
     known = {item.name: item for item in model.adapters.trained}
     given = str(args.folder)
     settings, folder = model.data, args.folder
-    if not args.folder.is_dir() and given in known:
+    if not args.folder.is_dir():
+        if given not in known:
+            raise ConfigError(
+                f"{given}: no such folder; expected a PEFT adapter (a folder with "
+                "adapter_config.json and adapter_model.safetensors) or a name under "
+                f"adapters.trained of {model.name} (known: {', '.join(known) or 'none'})"
+            )
         settings, folder = known[given].data, Path(known[given].path)
     if args.text or args.npz:
         kind, path = ("text", args.text) if args.text else ("npz", args.npz)
         settings = replace(settings, kind=kind, path=path)
-    name = args.name or args.folder.resolve().name
+    name = args.name or (given if folder != args.folder else folder.resolve().name)
     base = adapters.open_base(model, checkpoint.locate(args.checkpoint or model.checkpoint))
     packed, adapter, found = adapters.pack_folder(model, base, graph, folder, settings)
     packed = replace(packed, name=name)
     path = adapters.image_file(RESULTS, model.name, name)
     adapters.save(path, packed, graph)
     numbers = adapters.measured(base, graph, adapter, packed, found.evaluation)
-    print(f"{path}")
-    for key, value in numbers.items():
-        print(f"  {key} {value:.4f}")
+    print(path)
+    for line in _told(numbers):
+        print(f"  {line}")
+    print(f"  measured on {found.description}")
     return 0
+
+
+def _told(numbers: Mapping[str, float]) -> list[str]:
+    """Quality for people."""
+    lines = []
+    for measure, unit in (("loss", " nats per token"), ("accuracy", "")):
+        if (key := f"quality__{measure}__integer") in numbers:
+            base, real = (numbers[f"quality__{measure}__{what}"] for what in ("base", "float"))
+            lines.append(f"{measure}{unit}: {base:.4f} of the float base, {real:.4f} with the "
+                         f"adapter in float, {numbers[key]:.4f} on this chip")  # fmt: skip
+    agreement, kl, steps = (
+        numbers[f"quality__{key}"] for key in ("greedy_agreement", "kl", "steps")
+    )
+    lines.append(f"chip and float with the adapter: greedy agreement {agreement:.1%}, KL {kl:.4f} "
+                 f"nats, {steps:.0f} steps")  # fmt: skip
+    return lines
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -154,16 +234,21 @@ def _list(args: argparse.Namespace) -> int:
     graph = graph_of(model)
     manifest = _manifest(model)
     room = manifest["adapters"]
-    print(f"{model.name}: {room['slots']} slots of {room['host_words']} words, rank "
-          f"{room['rank']}, {room['bits']} bits in all, base {room['base'][:16]}")  # fmt: skip
+    print(f"{model.name}: {room['slots']} slots of {room['host_words']:,} words for rank up to "
+          f"{room['rank']}, {room['bits']:,} bits in all, base {room['base'][:16]}")  # fmt: skip
     folder = adapters.image_file(RESULTS, model.name, "x").parent
+    packed_names = set()
     for path in sorted(folder.glob(f"*{image.SUFFIX}")):
         name = path.name.removesuffix(image.SUFFIX)
+        packed_names.add(name)
         try:
             packed = image.load(path, graph)
             print(f"  {name}: rank {packed.origin.get('rank', '?')}, for this base")
         except CheckpointError as error:
             print(f"  {name}: {error}")
+    for item in model.adapters.trained:
+        if item.name not in packed_names:
+            print(f"  {item.name}: not packed yet, from {item.path}")
     if args.port is not None:
         with serial_port.opened(args.port, args.baud) as stream:
             bus = adapter_driver.SerialBus(stream)
@@ -180,11 +265,13 @@ def _load(args: argparse.Namespace) -> int:
     words = host_words(graph, Plan(**_manifest(model)["plan"]), packed)
     with serial_port.opened(args.port, args.baud) as stream:
         adapter_driver.load(adapter_driver.SerialBus(stream), args.slot, packed.base, words)
-    print(f"{args.name} is in slot {args.slot}")
+    print(f"{args.name} is in slot {args.slot}; `intaglio adapter swap {args.model} {args.slot} "
+          f"--port {args.port}` uses it")  # fmt: skip
     return 0
 
 
 def _swap(args: argparse.Namespace) -> int:
+    model_of(args.model)
     with serial_port.opened(args.port, args.baud) as stream:
         adapter_driver.select(adapter_driver.SerialBus(stream), args.slot)
     print(f"slot {args.slot} from the next token on")

@@ -46,7 +46,7 @@ examples:
   intaglio run names --engine netlist --seed 7        the synthesized netlist, another name
   intaglio run names --temperature 0                  the likeliest token every time
   intaglio run names --top-k 5                        one of the five likeliest tokens
-  intaglio run stories260k --adapter shakespeare      with a LoRA adapter in its memory
+  intaglio run stories260k_lora --adapter shakespeare  with a LoRA adapter in its memory
   intaglio run names --tokens 0,12,5                  a prompt of token ids
   intaglio run digits_cnn --input digits.npz --count 5  labels and outputs of five frames
 """

@@ -125,6 +125,29 @@ def _block(
     return kept
 
 
+def score(logits: Array, examples: Examples) -> tuple[str, float] | None:
+    """How well float logits tell the targets, over the steps that count.
+
+    Parameters
+    ----------
+    logits : float64, shape (batch, steps, vocabulary) or (batch, classes)
+    examples : Examples
+
+    Returns
+    -------
+    tuple of str and float, or None
+        ``loss`` in nats per token, or for frames ``accuracy`` from 0 to 1; None without targets.
+    """
+    if examples.targets is None:
+        return None
+    counted = examples.counted()
+    logs = _log_softmax(logits.reshape(-1, logits.shape[-1])[counted])
+    targets = examples.targets.reshape(-1)[counted]
+    if examples.is_tokens:
+        return "loss", float(-logs[np.arange(len(targets)), targets].mean())
+    return "accuracy", float((logs.argmax(axis=1) == targets).mean())
+
+
 def _float_logits(
     model: ModelGraph, weights: Mapping[TensorRef, Array], examples: Examples
 ) -> Array:

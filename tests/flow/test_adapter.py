@@ -47,6 +47,7 @@ def place(tmp_path_factory) -> Path:
         "generate": {"count": 1},
     }  # fmt: skip
     (folder / "configs/models/tiny.yaml").write_text(yaml.safe_dump(model))
+    (folder / "configs/models/plain.yaml").write_text(yaml.safe_dump({"checkpoint": "base"}))
     here = Path.cwd()
     os.chdir(folder)
     try:
@@ -83,7 +84,9 @@ def test_quality_is_measured_with_the_adapter(place) -> None:
 def test_pack_list_and_run(call, place) -> None:
     status, out, _ = call("adapter", "pack", "tiny", "lora")
     assert status == 0
-    assert "quality__loss__integer" in out
+    assert "loss nats per token: " in out
+    assert "on this chip" in out
+    assert "others for evaluation" in out
     graph = serialize.load(place / "results/tiny/quantize/graph.safetensors")
     packed = image.load(place / "results/tiny/adapters/lora.adapter.safetensors", graph)
     assert packed.name == "lora"
@@ -139,7 +142,8 @@ def test_an_image_of_another_base_is_listed_and_refused(call, place) -> None:
     ("words", "message"),
     [
         (("run", "tiny", "--tokens", "1", "--adapter", "nope"), "names no such adapter"),
-        (("adapter", "pack", "tiny", "nowhere"), "no such file; a PEFT adapter is a folder"),
+        (("adapter", "pack", "tiny", "nowhere"), "no such folder; expected a PEFT adapter"),
+        (("adapter", "list", "plain"), "no adapter memory; name tensors under adapters.tensors"),
         (("adapter", "swap", "tiny", "1", "--port", "no-such-port"), "cannot open the serial port"),
         (("adapt", "base", "other", "--rank", "0"), "--rank: expected at least 1"),
     ],
