@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from flow import checkpoint, checks, config, files
-from flow.evidence import artefact, ledger, obligation
+from flow.evidence import artefact, ledger, obligation, signoff
 from flow.log import recorded
 from flow.silicon import target as asic
 from rtl_gen.errors import FlowError
@@ -27,6 +28,10 @@ Every obligation must be there, hold (or be carried over with its condition), an
 as they are now. Exit status 0 if so for every chip, 2 otherwise. A record says that it was not
 changed by accident; who doubts that it was ever made uses `--again`.
 """
+REMEDY = """\
+What is missing or stale: build it with `snakemake results/<model>/<target>/signoff.json`. What
+fails speaks against the chip or against its record; `intaglio signoff --again` works on every claim
+anew and says which. docs/evidence.md explains each claim."""
 PROVE = """\
 example:
   intaglio prove provenance.netlist --model names --target ulx3s_85f
@@ -109,11 +114,13 @@ def _signoff(args: argparse.Namespace) -> int:
     chips = [folder for given in args.results for folder in _chips(given)]
     refused: list[str] = []
     for chip in chips:
-        refused += [f"{chip}: {name}" for name in _sign(chip, args)]
+        try:
+            refused += [f"{chip}: {name}" for name in _sign(chip, args)]
+        except FlowError as error:
+            refused.append(f"{chip}: {error}")
     if refused:
         listed = "\n  ".join(refused)
-        raise FlowError(f"not signed off:\n  {listed}\nBuild what is missing or stale with "
-                        "`snakemake`; the report pages show the numbers")  # fmt: skip
+        raise FlowError(f"not signed off:\n  {listed}\n{REMEDY}")
     return 0
 
 
@@ -138,30 +145,53 @@ def _sign(chip: Path, args: argparse.Namespace) -> list[str]:
     case = artefact.Case(chip.parents[1], chip.parent.name, chip.name, path)
     print(f"{chip}: identity {str(case.manifest['identity'])[:16]}…")
     verdicts = _checks(chip, str(case.manifest["identity"]))
+    print(" numbers, against what the target and the model ask for:")
     for check in verdicts:
         print(f"  {'pass' if check.ok else 'FAIL':8} {check.name}: {check.detail}")
     required = obligation.required(asic.kind(config.target_file(chip.name)))
     if args.again:
-        entries = ledger.again((obligation.REPRODUCED, *required), case)
+        entries = signoff.again((obligation.REPRODUCED, *required), case)
     else:
-        entries = ledger.sign_off(required, case, files.read_json(chip / "evidence.json"))
+        entries = _entries(required, case, chip / "evidence.json")
+    print(" claims, on the files as they are now (docs/evidence.md):")
     for entry in entries:
         state = entry.state if entry.ok else entry.state.upper()
-        print(f"  {state:8} {entry.name} ({entry.seconds:.1f} s): {entry.detail}")
+        print(f"  {state:8} {entry.name}: {entry.claim or entry.detail}")
+        if entry.claim:
+            print(f"           {entry.detail or 'done'} ({entry.seconds:.1f} s)")
     failed = [check.name for check in verdicts if not check.ok]
     failed += [f"{entry.name} {entry.state}" for entry in entries if not entry.ok]
+    if not failed:
+        held = sum(entry.state == "holds" for entry in entries)
+        took = sum(entry.seconds for entry in entries)
+        print(f" signed off: {held} of {len(entries)} claims hold, {len(entries) - held} are "
+              f"carried over; they took {took:.1f} s")  # fmt: skip
     if args.verdict is not None and not failed:
         files.write_json(args.verdict, [asdict(check) for check in verdicts]
-                         + ledger.as_json(entries))  # fmt: skip
+                         + signoff.as_json(entries))  # fmt: skip
     return failed
+
+
+def _entries(
+    required: Sequence[ledger.Obligation], case: artefact.Case, path: Path
+) -> list[signoff.Entry]:
+    """Judge the ledger at `path`; one that cannot be read has no record of anything."""
+    try:
+        return signoff.sign_off(required, case, files.read_json(path))
+    except FlowError as error:
+        entry = signoff.Entry("ledger", "missing", str(error))
+        empty = {**ledger.about(case), "obligations": []}
+        return [entry, *signoff.sign_off(required, case, empty)]
 
 
 def _checks(chip: Path, identity: str) -> list[checks.Check]:
     """Verdicts on ``metrics.json``, and on whether it is about this chip."""
-    metrics = files.read_json(chip / "metrics.json")
     try:
+        metrics = files.read_json(chip / "metrics.json")
         verdicts = list(checks.judge(metrics))
         same = metrics["conditions"]["identity"] == identity
+    except FlowError as error:
+        return [checks.Check("metrics", ok=False, detail=str(error))]
     except (LookupError, TypeError) as error:
         return [checks.Check("metrics", ok=False, detail=f"metrics.json has no {error}")]
     if not same:

@@ -38,8 +38,15 @@ FILES: Mapping[str, str] = {
 }
 """Files by name, below the folder of results."""
 
-VIEWS = ("architecture", "netlist_structure", "skeleton", "checkpoint", "held_out", "bound")
-"""Digests of less than a file, or of more."""
+VIEWS: Mapping[str, str] = {
+    "architecture": "chip.v, or what manifest.json says beside the constants,",
+    "netlist_structure": "netlist.json without the contents of block RAMs",
+    "skeleton": "the graph without its constants",
+    "checkpoint": "the checkpoint",
+    "held_out": "the held-out data, the tokenizer or the stored reference",
+    "bound": "`quantize.loss_increase` of the model's configuration",
+}
+"""Digests of less than a file, or of more: what each is of."""
 
 PROGRAM = (
     "flow/evidence", "flow/adapters.py", "flow/arrays.py", "flow/checkpoint.py", "flow/checks.py",
@@ -111,6 +118,10 @@ class Case:
         if not path.is_file():
             raise EvidenceError(f"{path}: no such file; build it with `snakemake {path}`")
         return digest.file(path)
+
+    def described(self, name: str) -> str:
+        """What a person calls a file or a view."""
+        return VIEWS[name] if name in VIEWS else str(self.path(name))
 
     def _held_out(self) -> str:
         """Digest of what the float side is compared on: data, tokenizer, stored reference."""

@@ -6,10 +6,9 @@ today. One whose inputs changed is *stale* and must be made again.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,107 +136,7 @@ def verdict(outcome: Outcome) -> Verdict:
     return "holds" if outcome.carried is None else "carried"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of a sign-off.
-
-    Parameters
-    ----------
-    name : str
-    state : {"holds", "carried", "fails", "stale", "missing"}
-    detail : str
-    seconds : float
-    """
-
-    name: str
-    state: str
-    detail: str
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        """Whether a chip may be signed off with this."""
-        return self.state in ("holds", "carried")
-
-
-def sign_off(
-    obligations: Sequence[Obligation], case: Case, evidence: Mapping[str, Any]
-) -> list[Entry]:
-    """Judge a ledger against the artefacts as they are now.
-
-    Parameters
-    ----------
-    obligations : sequence of Obligation
-        All that must be there.
-    case : Case
-    evidence : mapping
-        Content of ``evidence.json``.
-    """
-    entries = [
-        Entry("ledger", "stale", f"it is about {key} {str(evidence.get(key))[:16]}")
-        for key, now in _about(case).items() if evidence.get(key) != now
-    ]  # fmt: skip
-    records: dict[str, Mapping[str, Any]] = {}
-    for item in evidence.get("obligations", ()):
-        name = str(item.get("obligation"))
-        if name in records:
-            entries.append(Entry("ledger", "fails", f"it has two records of {name}"))
-        records[name] = item
-    entries += [
-        _entry(obligation, case, records.get(obligation.name)) for obligation in obligations
-    ]
-    return entries
-
-
-def _entry(obligation: Obligation, case: Case, record: Mapping[str, Any] | None) -> Entry:
-    name = obligation.name
-    if record is None:
-        return Entry(name, "missing", "nothing is recorded")
-    if record.get("seal") != seal(record):
-        return Entry(name, "fails", "its record was changed after it was written")
-    seconds = float(record["seconds"])
-    if record["program"] != program():
-        return Entry(name, "stale", "the program that checks it has changed", seconds)
-    if set(record["inputs"]) != set(obligation.inputs):
-        return Entry(name, "stale", "it depends on other inputs now", seconds)
-    for item, known in record["inputs"].items():
-        try:
-            found = case.digest(item)
-        except FlowError as error:
-            return Entry(name, "missing", str(error), seconds)
-        if found != known:
-            return Entry(name, "stale", f"{item} has changed since", seconds)
-    return judged(name, record)
-
-
-def judged(name: str, record: Mapping[str, Any]) -> Entry:
-    """What a record that counts says."""
-    seconds = float(record["seconds"])
-    if record["verdict"] not in ("holds", "carried") or record["findings"]:
-        said = "; ".join(record["findings"][:3]) or f"its verdict is {record['verdict']}"
-        return Entry(name, "fails", said, seconds)
-    if record["verdict"] == "carried":
-        return Entry(name, "carried", str(record["carried"]["condition"]), seconds)
-    shown = ", ".join(f"{value} {key}" for key, value in record["numbers"].items()
-                      if isinstance(value, int | float | str))  # fmt: skip
-    return Entry(name, "holds", shown, seconds)
-
-
-def again(obligations: Sequence[Obligation], case: Case) -> list[Entry]:
-    """Work on every obligation anew, in a folder of its own, and judge what that gives."""
-    entries = []
-    with tempfile.TemporaryDirectory() as folder:
-        for obligation in obligations:
-            try:
-                record = prove(obligation, case, Path(folder) / f"{obligation.name}.json")
-            except FlowError as error:
-                entries.append(Entry(obligation.name, "missing", str(error)))
-            else:
-                entries.append(judged(obligation.name, record))
-    return entries
-
-
-def _about(case: Case) -> dict[str, str]:
+def about(case: Case) -> dict[str, str]:
     """Which chip a ledger is about."""
     return {
         "model": case.model,
@@ -251,7 +150,7 @@ def collect(case: Case, records: Sequence[Path]) -> dict[str, Any]:
     """Content of ``evidence.json``: all records of a chip and what was carried over."""
     items = [files.read_json(path) for path in records]
     return {
-        **_about(case),
+        **about(case),
         "obligations": items,
         "seconds": round(sum(item["seconds"] for item in items), 2),
         "verdicts": {
@@ -259,8 +158,3 @@ def collect(case: Case, records: Sequence[Path]) -> dict[str, Any]:
             for state in ("holds", "carried", "fails")
         },
     }
-
-
-def as_json(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Entries for a file."""
-    return [{**asdict(entry), "ok": entry.ok} for entry in entries]

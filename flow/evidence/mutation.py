@@ -28,8 +28,9 @@ from flow.evidence import (
     slot_fault,
     wire,
 )
+from flow.evidence.design import Design, Module
 from flow.evidence.fault import CHANGES, STRUCTURES, content
-from flow.evidence.plant import Chip, Mutant, there
+from flow.evidence.plant import Chip, Mutant, once, there
 from rtl_gen import emit
 from rtl_gen.errors import FlowError
 from rtl_gen.ir.integer import Constant, IntegerGraph
@@ -71,23 +72,19 @@ def obligations(chip: Chip, level: str) -> Iterator[tuple[str, list[str]]]:
     if level == "netlist":
         netlist = there(chip.netlist)
         findings = _provenance(chip, lambda: memories.of_netlist(netlist, chip.manifest))
-        if chip.cores is not None:
-            findings += adders.mapped(chip.cores, netlist)[1]
-        yield "provenance.netlist", findings
+        yield "provenance.netlist", findings + _adders(chip, netlist)
         yield "memories.netlist", memory_class.of_netlist(netlist, chip.manifest)[0]
         yield "slots.netlist", slot.check(netlist, chip.manifest)[0]
     if level == "routed":
         netlist, routed, placed = there(chip.netlist), there(chip.routed), there(chip.placed)
         findings = _provenance(chip, lambda: memories.of_routed(netlist, routed, chip.manifest))
-        if chip.cores is not None:
-            findings += adders.mapped(chip.cores, netlist, memories.routed_tables(routed))[1]
+        findings += _adders(chip, netlist, routed)
         findings += memories.placed(routed, placed)
         findings += memories.moved(routed, placed.blocks)
         yield "provenance.routed", findings
-        yield (
-            "structure.routed",
-            packing.compare(netlist, routed)[1] + (wire.compare(routed, placed)[1]),
-        )
+        cells = once(chip, "cells", lambda: packing.compare(netlist, routed)[1], netlist, routed)
+        wires = once(chip, "wires", lambda: wire.compare(routed, placed)[1], routed, placed)
+        yield "structure.routed", cells + wires
     if level == "bitstream":
         netlist, routed, blocks = there(chip.netlist), there(chip.routed), there(chip.blocks)
         findings = _provenance(
@@ -180,6 +177,19 @@ def stale(graph: IntegerGraph, chip: Chip) -> memories.Words:
 def _bits(image: str, width: int) -> Any:
     words = [int(line, 16) for line in image.split()]
     return np.array([[word >> k & 1 for k in range(width)] for word in words], np.uint8)
+
+
+def _adders(chip: Chip, netlist: Design, routed: Module | None = None) -> list[str]:
+    """Findings about mapped adder graphs, with truth tables of the routed netlist if given."""
+    cores = chip.cores
+    if cores is None:
+        return []
+    own = [netlist[name] for name in sorted(netlist) if adders.CORE.fullmatch(name)]
+    if routed is None:
+        return once(chip, "adders", lambda: adders.mapped(cores, netlist)[1], cores, *own)
+    tables = memories.routed_tables(routed)
+    return once(chip, "routed adders", lambda: adders.mapped(cores, netlist, tables)[1],
+                cores, routed, *own)  # fmt: skip
 
 
 def _provenance(chip: Chip, read: Callable[[], memories.Words]) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class Chip:
         The adder graphs of the RTL; None if no matrix is wired in space.
     adapters
         Gates of the RTL around the adapter memory; None if it has none.
+    known
+        What was found of parts that a fault elsewhere leaves as they are (`once`).
     """
 
     graph: IntegerGraph
@@ -46,6 +48,9 @@ class Chip:
     blocks: Mapping[int, block_ram.Contents] | None = None
     cores: Cores | None = None
     adapters: Design | None = None
+    known: dict[str, tuple[tuple[object, ...], list[str]]] = field(
+        default_factory=dict, compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,20 @@ class Mutant:
     kind: str
     place: str
     chip: Chip
+
+
+def once(chip: Chip, name: str, work: Callable[[], list[str]], *parts: object) -> list[str]:
+    """What `work` finds, which depends on `parts` alone; not done again for the very same ones.
+
+    The parts of the first call are remembered, for a chip and its mutants together: those of the
+    chip without a fault, if that is looked at first.
+    """
+    first, found = chip.known.get(name, ((), []))
+    if first and all(one is other for one, other in zip(first, parts, strict=True)):
+        return found
+    found = work()
+    chip.known.setdefault(name, (parts, found))
+    return found
 
 
 def planted(chip: Chip, level: str, name: str, old: Any, new: Any) -> Chip | None:

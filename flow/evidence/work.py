@@ -305,7 +305,7 @@ def quality_graph(case: Case, folder: Path) -> Outcome:
     """Work on ``quality.graph``."""
     bound = config.load_model(config.model_file(case.model)).quantize.loss_increase
     verdict = checks.quality(case.json("quality")["quality"], bound)
-    return Outcome(() if verdict.ok else (verdict.detail,), {"found": verdict.detail})
+    return Outcome(() if verdict.ok else (verdict.detail,), {"quality": verdict.detail})
 
 
 def float_graph(case: Case, folder: Path) -> Outcome:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flow.evidence import artefact, ledger
+from flow.evidence import artefact, ledger, signoff
 from flow.evidence.artefact import Case
 from flow.evidence.ledger import Obligation, Outcome
 from rtl_gen.errors import FlowError
@@ -40,11 +40,11 @@ def case(tmp_path: Path) -> Case:
     return Case(tmp_path, "tiny")
 
 
-def _judged(case: Case, outcome: Outcome, tmp_path: Path) -> ledger.Entry:
+def _judged(case: Case, outcome: Outcome, tmp_path: Path) -> signoff.Entry:
     record = tmp_path / "record.json"
     ledger.prove(_obligation(outcome), case, record)
     evidence = ledger.collect(case, [record])
-    (entry,) = ledger.sign_off([_obligation(outcome)], case, evidence)
+    (entry,) = signoff.sign_off([_obligation(outcome)], case, evidence)
     return entry
 
 
@@ -80,10 +80,11 @@ def test_a_changed_input_makes_it_stale(case: Case, tmp_path: Path) -> None:
     ledger.prove(obligation, case, record)
     evidence = ledger.collect(case, [record])
     case.path("chip").write_text("changed")
-    (entry,) = ledger.sign_off([obligation], case, evidence)
-    assert (entry.state, entry.detail) == ("stale", "chip has changed since")
+    (entry,) = signoff.sign_off([obligation], case, evidence)
+    assert entry.state == "stale"
+    assert entry.detail == f"{case.path('chip')} changed after it was worked on"
     case.path("chip").unlink()
-    (entry,) = ledger.sign_off([obligation], case, evidence)
+    (entry,) = signoff.sign_off([obligation], case, evidence)
     assert entry.state == "missing"
 
 
@@ -94,13 +95,13 @@ def test_a_changed_program_makes_it_stale(case: Case, tmp_path: Path) -> None:
     evidence = ledger.collect(case, [record])
     older = {**evidence["obligations"][0], "program": "older"}
     evidence["obligations"] = [{**older, "seal": ledger.seal(older)}]
-    (entry,) = ledger.sign_off([obligation], case, evidence)
+    (entry,) = signoff.sign_off([obligation], case, evidence)
     assert entry.state == "stale"
 
 
 def test_an_absent_obligation_is_missing(case: Case) -> None:
     evidence = ledger.collect(case, [])
-    (entry,) = ledger.sign_off([_obligation(Outcome(()))], case, evidence)
+    (entry,) = signoff.sign_off([_obligation(Outcome(()))], case, evidence)
     assert (entry.state, entry.ok) == ("missing", False)
 
 
@@ -147,10 +148,10 @@ def test_an_edited_record_is_refused(
     change(evidence["obligations"][0])
     if sealed:
         evidence["obligations"][0]["seal"] = ledger.seal(evidence["obligations"][0])
-    entries = ledger.sign_off([obligation], case, evidence)
+    entries = signoff.sign_off([obligation], case, evidence)
     forged = sealed and change is _silent
     assert all(entry.ok for entry in entries) is forged
-    (entry,) = ledger.again([obligation], case)
+    (entry,) = signoff.again([obligation], case)
     assert (entry.state, entry.detail) == ("fails", "a weight is 3, not 2")
 
 
@@ -168,15 +169,62 @@ def test_the_ledger_of_another_chip_is_refused(case: Case, tmp_path: Path, key: 
     obligation = _obligation(Outcome(()))
     ledger.prove(obligation, case, record)
     evidence = {**ledger.collect(case, [record]), key: "another"}
-    first, second = ledger.sign_off([obligation], case, evidence)
+    first, second = signoff.sign_off([obligation], case, evidence)
     assert (first.name, first.ok, second.ok) == ("ledger", False, True)
+
+
+def _without_seconds(record: dict[str, Any]) -> None:
+    del record["seconds"]
+
+
+def _listed_inputs(record: dict[str, Any]) -> None:
+    record["inputs"] = list(record["inputs"])
+
+
+def _no_condition(record: dict[str, Any]) -> None:
+    record |= {"verdict": "carried", "carried": {}}
+
+
+@pytest.mark.parametrize("change", [_without_seconds, _listed_inputs, _no_condition])
+def test_a_record_of_another_form_is_refused_in_a_line(
+    case: Case, tmp_path: Path, change: Change
+) -> None:
+    record = tmp_path / "record.json"
+    obligation = _obligation(Outcome(()))
+    ledger.prove(obligation, case, record)
+    evidence = ledger.collect(case, [record])
+    change(evidence["obligations"][0])
+    evidence["obligations"][0]["seal"] = ledger.seal(evidence["obligations"][0])
+    (entry,) = signoff.sign_off([obligation], case, evidence)
+    assert entry.detail == "its record is not of the form that `intaglio prove` writes"
+    assert not entry.ok
+
+
+@pytest.mark.parametrize("evidence", [[], {"obligations": 3}, None, {}, "a ledger"])
+def test_what_is_no_ledger_has_no_records(case: Case, evidence: object) -> None:
+    entries = signoff.sign_off([_obligation(Outcome(()))], case, evidence)
+    assert [entry.state for entry in entries] == ["fails", "missing"]
+    assert entries[0].name == "ledger"
+
+
+@pytest.mark.parametrize("record", [7, "timing.routed", []])
+def test_a_record_that_is_none_is_refused(case: Case, record: object) -> None:
+    evidence = {**ledger.collect(case, []), "obligations": [record]}
+    (entry,) = signoff.sign_off([_obligation(Outcome(()))], case, evidence)
+    assert not entry.ok
+
+
+def test_every_input_has_a_name_for_people(case: Case) -> None:
+    for name in (*artefact.FILES, *artefact.VIEWS):
+        if "{seed}" not in artefact.FILES.get(name, ""):
+            assert case.described(name)
 
 
 def test_two_records_of_one_obligation_are_refused(case: Case, tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     obligation = _obligation(Outcome(()))
     ledger.prove(obligation, case, record)
-    first, _ = ledger.sign_off([obligation], case, ledger.collect(case, [record, record]))
+    first, _ = signoff.sign_off([obligation], case, ledger.collect(case, [record, record]))
     assert first.detail == "it has two records of timing.routed"
 
 
