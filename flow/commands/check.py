@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flow.arrays import check_block, check_frames, check_tokens, read_npz
+from flow import stored
+from flow.arrays import check_tokens, read_npz
 from flow.checkpoint import locate
 from flow.data import Weights
 from rtl_gen import reference
 from rtl_gen.adapter.apply import merge
 from rtl_gen.adapter.reader import load_adapter
-from rtl_gen.checkpoint import Checkpoint, import_model, open_checkpoint
-from rtl_gen.errors import ConfigError
+from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.ir.model import ModelGraph
 
 TOLERANCE = 1e-4
@@ -32,14 +31,6 @@ examples:
   intaglio check models/names --reference reference.npz --tolerance 1e-6 | jq .max_abs_err
   intaglio check base --adapter base/lora --reference base/lora/reference.npz   with a PEFT adapter
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Largest error of one output, absolute and relative to the largest reference value."""
-
-    max_abs_err: float
-    rel_err: float
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,12 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.adapter is not None:
         graph, weights = merge(graph, weights, load_adapter(args.adapter, graph, weights))
     arrays = read_npz(args.reference)
-    inputs = model_inputs(graph, checkpoint, arrays, args.reference)
-    found = reference.run(graph, weights, inputs)
-    outputs = {
-        name: difference(found[name], expected, f"{args.reference}: {name}")
-        for name, expected in expected_outputs(graph, arrays, args.reference).items()
-    }
+    outputs = stored.differences(graph, weights, checkpoint, arrays, args.reference)
     worst = max(item.max_abs_err for item in outputs.values())
     result: dict[str, object] = {
         "max_abs_err": _finite(worst),
@@ -93,98 +79,12 @@ def run(args: argparse.Namespace) -> int:
     if graph.vocabulary and graph.encoder is None and "greedy_ids" in arrays:
         where = f"{args.reference}: greedy_ids"
         expected_ids = check_tokens(graph, arrays["greedy_ids"], where)
-        start = inputs["input_ids"].shape[1]
+        start = arrays["in_input_ids"].shape[1]
         agree, total = greedy(graph, weights, expected_ids, start, args.tolerance)
         result["greedy_ids"] = {"agree": agree, "total": total}
         result["ok"] = bool(result["ok"]) and agree == total
     print(json.dumps(result, indent=2, allow_nan=False))
     return 0 if result["ok"] else 1
-
-
-def model_inputs(
-    graph: ModelGraph, checkpoint: Checkpoint, arrays: dict[str, NDArray[np.generic]], file: Path
-) -> dict[str, NDArray[np.int64] | NDArray[np.float64]]:
-    """Take the inputs of the graph from the arrays ``in_*``.
-
-    Raises
-    ------
-    ConfigError
-        If one is missing, unknown, misshapen or too long.
-    """
-    given = {name[3:]: array for name, array in arrays.items() if name.startswith("in_")}
-    mask = given.pop("attention_mask", np.ones(1))
-    graphs = [part for part in (graph.encoder, graph) if part is not None]
-    wanted = [
-        (part, item) for part in graphs for item in part.inputs if item.kind in ("token", "frame")
-    ]
-    names = sorted(item.name for _, item in wanted)
-    if sorted(given) != names or not np.all(mask == np.ones_like(mask)):
-        raise ConfigError(
-            f"{file}: expected the input {' and '.join(f'in_{name}' for name in names)} (and no "
-            "padding), found "
-            f"{', '.join(name for name in arrays if name.startswith('in_')) or 'no in_* array'}"
-        )
-    found: dict[str, NDArray[np.int64] | NDArray[np.float64]] = {}
-    for part, item in wanted:
-        where = f"{file}: in_{item.name}"
-        if item.kind == "frame" and reference.whole(part):
-            found[item.name] = check_block(part, given[item.name], where)
-            continue
-        if item.kind == "frame":
-            found[item.name] = check_frames(part, checkpoint, given[item.name], where)
-            continue
-        ids = check_tokens(part, given[item.name], where)
-        if ids.shape[1] > part.context:
-            raise ConfigError(
-                f"{where}: {ids.shape[1]} tokens exceed the model's context of {part.context}"
-            )
-        found[item.name] = ids
-    return found
-
-
-def expected_outputs(
-    graph: ModelGraph, arrays: dict[str, NDArray[np.generic]], file: Path
-) -> dict[str, NDArray[np.float64]]:
-    """Take the stored outputs that the graph computes, in float64 where stored so.
-
-    Raises
-    ------
-    ConfigError
-        If there is none, or one is not finite.
-    """
-    found = {}
-    for name in graph.outputs:
-        array = arrays.get(f"{name}_f64", arrays.get(name))
-        if array is None:
-            continue
-        found[name] = array.astype(np.float64)
-        if not np.isfinite(found[name]).all():
-            raise ConfigError(f"{file}: {name} holds NaN or infinity; compute the reference again")
-    if not found:
-        raise ConfigError(
-            f"{file}: none of the model's outputs ({', '.join(graph.outputs)}) is stored; found "
-            f"{', '.join(arrays) or 'nothing'}"
-        )
-    return found
-
-
-def difference(found: NDArray[np.float64], expected: NDArray[np.float64], where: str) -> Difference:
-    """Compare one output.
-
-    Raises
-    ------
-    ConfigError
-        If the shapes differ.
-    """
-    if found.shape != expected.shape:
-        raise ConfigError(
-            f"{where} has shape {expected.shape}, but the model computes {found.shape}; the file "
-            "belongs to another model or input"
-        )
-    error = float(np.abs(found - expected).max()) if found.size else 0.0
-    error = error if np.isfinite(error) else float("inf")
-    largest = float(np.abs(expected).max()) if found.size else 0.0
-    return Difference(error, error / largest if largest else error)
 
 
 def greedy(

@@ -51,7 +51,8 @@ VIEWS: Mapping[str, str] = {
 PROGRAM = (
     "flow/evidence", "flow/adapters.py", "flow/arrays.py", "flow/checkpoint.py", "flow/checks.py",
     "flow/config.py", "flow/data.py", "flow/digest.py", "flow/ecp5.py", "flow/files.py",
-    "flow/graph.py", "flow/quantize.py", "flow/schemas", "flow/text.py", "flow/tools",
+    "flow/graph.py", "flow/quantize.py", "flow/schemas", "flow/stored.py", "flow/text.py",
+    "flow/tools",
     "rtl_gen/adapter", "rtl_gen/checkpoint", "rtl_gen/errors.py", "rtl_gen/golden", "rtl_gen/ir",
     "rtl_gen/passes", "rtl_gen/quantize", "rtl_gen/reference",
 )  # fmt: skip

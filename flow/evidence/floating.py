@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flow import config, data, text
+from flow import arrays, config, data, stored, text
 from flow.evidence.artefact import REFERENCE
 from rtl_gen import reference
-from rtl_gen.checkpoint import import_model, open_checkpoint
-from rtl_gen.errors import FlowError
+from rtl_gen.checkpoint import Checkpoint, import_model, open_checkpoint
 from rtl_gen.golden import interpreter
 from rtl_gen.ir.integer import IntegerGraph, Sample
+from rtl_gen.ir.model import ModelGraph
 from rtl_gen.quantize import frame_integers
 from rtl_gen.quantize.calibrate import trace
 from rtl_gen.quantize.examples import Examples
@@ -86,10 +86,10 @@ def measure(model: str, checkpoint: Path, graph: IntegerGraph) -> Found:
     numbers: dict[str, Any] = {"operators": len(operators), **_worst(operators)}
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     if (folder / REFERENCE).is_file():
-        error = stored_error(folder / REFERENCE, lambda name, x: _logits(network, weights, name, x))
+        error = stored_error(folder / REFERENCE, network, weights, opened)
         numbers["error against the stored reference"] = float(f"{error:.2g}")
         if error > REFERENCE_TOLERANCE:
-            findings.append(f"logits differ from {REFERENCE} by {error:.2g} of the largest one")
+            findings.append(f"outputs differ from {REFERENCE} by {error:.2g} of the largest one")
     else:
         numbers["stored reference"] = "none"
     return Found(tuple(findings), numbers, operators)
@@ -126,36 +126,23 @@ def compare(
     return found
 
 
-def stored_error(path: Path, logits: Any) -> float:
-    """Largest difference from a stored reference's logits, relative to the largest of them.
+def stored_error(
+    path: Path, network: ModelGraph, weights: data.Weights, opened: Checkpoint
+) -> float:
+    """Largest difference from a stored reference's outputs, relative to the largest value of each.
 
     Parameters
     ----------
     path : Path
-        An ``.npz`` with one input ``in_<name>`` and ``logits``.
-    logits : callable
-        Name and inputs to logits.
+        An ``.npz`` with inputs ``in_<name>`` and outputs, as ``intaglio check`` reads it.
 
     Raises
     ------
-    FlowError
-        If the file has another form.
+    ConfigError
+        If the file has another form or belongs to another network.
     """
-    with np.load(path) as stored:
-        names = [name for name in stored.files if name.startswith("in_")]
-        if len(names) != 1 or "logits" not in stored.files:
-            raise FlowError(f"{path}: expected one input in_… and logits, found {stored.files}")
-        wanted = stored["logits"].astype(np.float64)
-        found = logits(names[0].removeprefix("in_"), stored[names[0]])
-    if found.shape != wanted.shape:
-        raise FlowError(f"{path}: logits {wanted.shape}, the network gives {found.shape}")
-    return float(abs(found - wanted).max() / abs(wanted).max())
-
-
-def _logits(network: Any, weights: Any, name: str, x: NDArray[Any]) -> Array:
-    inputs = {item.name for item in network.inputs}
-    given = name if name in inputs else next(i.name for i in network.inputs if i.kind != "position")
-    return np.asarray(reference.run(network, weights, {given: x})["logits"], np.float64)
+    found = stored.differences(network, weights, opened, arrays.read_npz(path), path)
+    return max(item.rel_err for item in found.values())
 
 
 def _integers(graph: IntegerGraph, examples: Examples) -> dict[str, NDArray[np.int64]]:
