@@ -4,7 +4,9 @@
 its best factors of lower rank (singular values of its updates), packs each for the graph of
 ``results/<model>`` with regions of that rank, and measures the loss on the adapter's evaluation
 data. With ``--planned`` the planner's resources and cycles of every rank (0: no regions) are
-printed instead, with ``--memory`` the cells of the memory alone, mapped by Yosys. Prints one JSON
+printed instead, with ``--memory`` the cells of the memory alone, mapped by Yosys for ECP5, with
+``--cells LIBERTY`` its area in standard cells, where memories are flip-flops and their choices.
+``--adapter DIR`` takes another adapter than the first that the model's YAML names. Prints one JSON
 line a rank.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,21 @@ def mapped(geometry: Geometry) -> dict[str, int]:
     return {kind: cells.get(kind, 0) for kind in kinds}
 
 
+def area(geometry: Geometry, liberty: Path) -> dict[str, Any]:
+    """Standard cells of the adapter memory alone, as chips are mapped."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files.write(folder / "chip.v", convert(AdapterMemory(geometry), "chip"))
+        job = yosys.synthesize_cells(folder / "chip.v", folder / "rom", liberty.read_text())
+        base.run(job, folder / "job", folder / "log")
+        found = json.loads((folder / "job/stat.json").read_text())["design"]
+    return {
+        "cells": found["num_cells"],
+        "um2": found["area"],
+        "um2/bit": found["area"] / geometry.bits,
+    }
+
+
 def planned(graph: IntegerGraph, plan: Plan, name: str) -> dict[str, Any]:
     """What the planner expects of the chip on a device, with an adapter in use if it has room."""
     pins = Pins(plan.lanes, plan.elements, plan.heads, plan.slots)
@@ -90,18 +107,28 @@ def main() -> None:
     parser.add_argument("model", metavar="MODEL", help="with adapters.trained")
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--plan", help="LANESxELEMENTSxHEADS (the model's)")
+    parser.add_argument("--slots", type=int, help="(the model's)")
+    parser.add_argument(
+        "--adapter", type=Path, help="PEFT folder; its data as the model's YAML says"
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--memory", action="store_true", help="map the memories, no quality")
+    how.add_argument(
+        "--cells", type=Path, metavar="LIBERTY", help="area of the memories, no quality"
+    )
     how.add_argument("--planned", metavar="DEVICE", help="what the planner expects, no quality")
     args = parser.parse_args()
     model = config.load_model(config.model_file(args.model))
     graph = read(Path("results") / args.model / "quantize/graph.safetensors")
     plan = wanted_plan(model, args.plan)
+    plan = replace(plan, slots=args.slots or plan.slots)
     opened: Any = None
-    if not args.memory and not args.planned:
+    if not (args.memory or args.planned or args.cells):
         item = model.adapters.trained[0]
         opened = adapters.open_base(model, locate(model.checkpoint))
-        _, adapter, found = adapters.pack_folder(model, opened, graph, Path(item.path), item.data)
+        _, adapter, found = adapters.pack_folder(
+            model, opened, graph, args.adapter or Path(item.path), item.data
+        )
     for rank in args.ranks:
         chip = of_rank(graph, rank)
         layout = lay_out(chip, plan)
@@ -113,6 +140,8 @@ def main() -> None:
             raise SystemExit("rank 0 has no memory and no adapter: it goes with --planned")
         elif args.memory:
             row |= mapped(layout.geometry)
+        elif args.cells:
+            row |= area(layout.geometry, args.cells)
         else:
             small = cut(adapter, rank)
             packed = pack(chip, small, found.calibration)
