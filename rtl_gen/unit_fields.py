@@ -223,9 +223,9 @@ def weigh_fields(graph: ir.IntegerGraph, node: ir.Node) -> Fields:
     maker = next((other for other in graph.nodes if other.name == node.inputs[1]), None)
     if maker is None or not isinstance(maker.op, ir.Gate):
         raise UnsupportedError(
-            f"node {node.name}: its weight {node.inputs[1]!r} does not come from a router (the "
-            "gate of a shared expert); no unit multiplies a vector by it. The golden model "
-            "computes it"
+            f"node {node.name}: its weight {node.inputs[1]!r} does not come from a router, nor "
+            "from a product of one row that nothing else reads (rtl_gen.passes.spread_gates); no "
+            "unit multiplies a vector by it. The golden model computes it"
         )
     scale, type_ = node.op.scale, node.value.type
     return {

@@ -143,6 +143,31 @@ def olmoe(seed: int = 6, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
     return config, tensors
 
 
+def qwen2_moe(seed: int = 9, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of a Qwen2-MoE: an expert for every token, with a gate of its own."""
+    config, tensors = olmoe(seed, **overrides)
+    inner, shared = config["intermediate_size"], config["intermediate_size"] + 4
+    config |= {
+        "architectures": ["Qwen2MoeForCausalLM"], "model_type": "qwen2_moe", "qkv_bias": True,
+        "moe_intermediate_size": inner, "shared_expert_intermediate_size": shared,
+        "norm_topk_prob": False,
+    }  # fmt: skip
+    n = config["hidden_size"]
+    size = n // config["num_attention_heads"]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(config["num_hidden_layers"]):
+        here = f"model.layers.{layer}."
+        for name, heads in (("q", "num_attention_heads"), ("k", "num_key_value_heads"),
+                            ("v", "num_key_value_heads")):  # fmt: skip
+            shapes[f"{here}self_attn.{name}_proj.bias"] = (config[heads] * size,)
+        for name, shape in (("gate", (shared, n)), ("up", (shared, n)), ("down", (n, shared))):
+            shapes[f"{here}mlp.shared_expert.{name}_proj.weight"] = shape
+        shapes[f"{here}mlp.shared_expert_gate.weight"] = (1, n)
+    kept = {name: array for name, array in tensors.items() if not name.endswith("_norm.weight")
+            or "self_attn" not in name}  # fmt: skip
+    return config, kept | _random(shapes, seed + 1, 0.6)
+
+
 def gpt_oss(seed: int = 8, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
     """Config and tensors of a gpt-oss: sinks, alternating windows, fused experts with biases."""
     options: dict[str, Any] = {

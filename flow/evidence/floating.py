@@ -119,7 +119,9 @@ def compare(
         if not node.value.type.signed:
             wanted = np.maximum(wanted, 0)  # saturation at 0 is the ReLU behind it
         step = node.value.scale * (np.array(node.value.channel) if node.value.channel else 1.0)
-        error = _relative(integers[node.name].reshape(wanted.shape) * step, wanted)
+        values = integers[node.name].reshape(len(wanted), -1) * step
+        # a gate that the graph holds as a vector has its one value in every element
+        error = _relative(values, np.broadcast_to(wanted, values.shape))
         found.append(
             {"node": node.name, "operator": type(node.op).__name__, "error": round(error, 5)}
         )

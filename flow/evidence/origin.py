@@ -77,9 +77,11 @@ def restored(graph: ir.IntegerGraph, checkpoint: Checkpoint) -> list[Restored]:
             part = f"{name}[{place}]" if experts else name
             if part not in found:  # the slots of a choice share their matrices
                 stored = factor * load(checkpoint, ref).astype(np.float64)
+                flat = integers.reshape(len(integers), -1)
+                # of a gate that the graph holds as a vector, every row is the stored one
+                wanted = np.broadcast_to(stored.reshape(len(stored), -1), flat.shape)
                 found[part] = _restored(
-                    part, ref.name, stored.reshape(len(integers), -1),
-                    integers.reshape(len(integers), -1), constant.type,
+                    part, ref.name, wanted, flat, constant.type,
                     steps[place] if experts else steps, column,
                 )  # fmt: skip
     return list(found.values())

@@ -21,7 +21,7 @@ from rtl_gen.ir.operator_rule import EPS_BITS
 from rtl_gen.ir.range import attention_widths, normalized_bound
 from rtl_gen.ir.types import IntType
 from rtl_gen.ir.verify import verify
-from rtl_gen.passes import remove_dead, share_constants
+from rtl_gen.passes import remove_dead, share_constants, spread_gates
 from rtl_gen.quantize.calibrate import trace
 from rtl_gen.quantize.edge import guard_bits, plan_edges
 from rtl_gen.quantize.examples import Examples
@@ -89,7 +89,7 @@ def quantize(
     _start(lowering, calibration)
     for node in model.nodes:
         _lower(lowering, node)
-    graph = share_constants(remove_dead(_finish(lowering, origin)))
+    graph = share_constants(remove_dead(spread_gates(_finish(lowering, origin))))
     try:
         verify(graph)
     except ValueError as error:

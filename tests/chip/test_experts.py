@@ -34,6 +34,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
                                     ("layers.0.mlp.slots.0.down.weight", "parallel"))),
     ),
     "windows_and_sinks": (checkpoints.gpt_oss, {}, Plan(4, elements=2, heads=2)),
+    "shared_expert_with_a_gate": (checkpoints.qwen2_moe, {}, Plan(4, elements=2)),
     "norms_of_heads": (checkpoints.qwen3, {}, Plan(4, elements=2)),
 }  # fmt: skip
 

@@ -7,16 +7,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.golden import interpreter
-from rtl_gen.ir.integer import Constant
+from rtl_gen.ir.integer import Constant, Mul, Weigh
 from rtl_gen.ir.verify import verify
-from rtl_gen.passes import remove_dead, share_constants
+from rtl_gen.passes import remove_dead, share_constants, spread_gates
+from rtl_gen.quantize import Examples, Recipe, lower
+from rtl_gen.reference import load_weights
+from tests.checkpoints import qwen2_moe, write
 from tests.graphs import I16, SEED, Draft, language
 
 
 def logits(graph):
     tokens = np.random.default_rng(SEED).integers(0, graph.vocabulary, (5, graph.context))
-    return interpreter.sequences(graph, {"tokens": tokens})["logits"]
+    name = next(item.name for item in graph.inputs if item.kind == "token")
+    values = interpreter.sequences(graph, {name: tokens})
+    return values[graph.outputs["logits"]]
 
 
 def with_dead_parts():
@@ -72,3 +78,37 @@ def test_constants_of_another_type_or_shape_stay_apart():
 @pytest.mark.parametrize("rewrite", [remove_dead, share_constants])
 def test_a_clean_graph_stays_as_it_is(rewrite):
     assert rewrite(language()) == language()
+
+
+@pytest.fixture
+def with_gate(tmp_path, monkeypatch):
+    """A Qwen2-MoE whose shared expert has a gate of one element."""
+    monkeypatch.setattr(lower, "spread_gates", lambda graph: graph)
+    checkpoint = open_checkpoint(write(tmp_path, *qwen2_moe()))
+    model = import_model(checkpoint)
+    ids = np.random.default_rng(SEED).integers(0, model.vocabulary, (4, model.context))
+    return lower.quantize(model, load_weights(model, checkpoint), Recipe(), Examples(ids), {})
+
+
+def test_a_computed_gate_becomes_a_vector_of_equal_gates(with_gate):
+    spread = spread_gates(with_gate)
+    verify(spread)
+    of = {node.name: node for node in spread.nodes}
+    for layer in range(2):
+        here = f"layers.{layer}.mlp.shared"
+        assert of[f"{here}.share"].value.shape == of[f"{here}.weighed"].value.shape == (8,)
+        assert isinstance(of[f"{here}.weighed"].op, Mul)
+        rows = spread.constants[of[f"{here}.score"].op.weight].data
+        assert rows.shape == (8, 8)
+        assert (rows == rows[0]).all()
+    # weighed products of routed experts stay with the router
+    assert sum(isinstance(node.op, Weigh) for node in spread.nodes) == 2 * 2
+    np.testing.assert_array_equal(logits(spread), logits(with_gate))
+
+
+def test_a_gate_that_something_else_reads_stays(with_gate):
+    outputs = {**with_gate.outputs, "share": "layers.0.mlp.shared.share"}
+    kept = spread_gates(replace(with_gate, outputs=outputs))
+    of = {node.name: node for node in kept.nodes}
+    assert isinstance(of["layers.0.mlp.shared.weighed"].op, Weigh)
+    assert isinstance(of["layers.1.mlp.shared.weighed"].op, Mul)
