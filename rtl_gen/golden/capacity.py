@@ -13,19 +13,20 @@ def capacity(
 
     Parameters
     ----------
-    choice : int64, shape (tokens,)
-        Expert of every token.
-    gates : int64, shape (tokens,)
+    choice : int64, shape (tokens,) or (tokens, k)
+        Expert of every token, or k of them, the first choice first.
+    gates : int64, shaped like `choice`
     experts, limit : int
 
     Returns
     -------
-    int64, shape (tokens,)
+    int64, shaped like `choice`
 
     Notes
     -----
-    Fedus et al. 2021, "Switch Transformers", section 2.2.
+    Fedus et al. 2021, "Switch Transformers", section 2.2. With k of 2: Lepikhin et al. 2020,
+    "GShard", algorithm 1: the first choices of all tokens come before any second one.
     """
-    offered = np.eye(experts, dtype=np.int64)[choice]
-    place = (offered.cumsum(axis=0) * offered).sum(axis=1)
+    offered = np.eye(experts, dtype=np.int64)[choice.T.ravel()]
+    place = (offered.cumsum(axis=0) * offered).sum(axis=1).reshape(choice.T.shape).T
     return np.where(place <= limit, gates, 0)

@@ -34,6 +34,18 @@ def test_golden_is_the_float_reference_and_one_more_or_less_is_not() -> None:
     assert found[6] != found[7] != found[8]
 
 
+def test_golden_serves_all_first_choices_before_second_ones() -> None:
+    choice, gates = np.array([[1, 0], [0, 1], [0, 1]]), np.array([[5, 6], [7, 8], [9, 4]])
+    assert capacity(choice, gates, 2, 2).tolist() == [[5, 0], [7, 8], [9, 0]]
+    rng = np.random.default_rng(2)
+    choice = np.stack([rng.permutation(4)[:2] for _ in range(40)])
+    gates = rng.integers(1, 1 << 14, choice.shape)
+    none = np.zeros((1, 4), np.int64)
+    for limit in (13, 20, 27):
+        expected, _ = routing.capacity(gates[None], choice[None], none, limit)
+        assert capacity(choice, gates, 4, limit).tolist() == expected[0].astype(int).tolist()
+
+
 @pytest.mark.parametrize(("experts", "limit"), [(4, 3), (3, 1), (8, 5)])
 def test_capacity(tmp_path: Path, experts: int, limit: int) -> None:
     run_cocotb(
@@ -66,7 +78,8 @@ async def sequences(dut: Any, idle: str, stall: str) -> None:
         await RisingEdge(dut.clk)
         dut.clear.value = 0
         choice = bench.rng.integers(0, experts, 30) if case else np.zeros(30, np.int64)
-        gates = bench.rng.integers(1, 1 << WIDTH, 30)
-        await bench.exchange(
-            capacity(choice, gates, experts, limit), f"{choice}", i=gates + (choice << WIDTH)
-        )
+        if case == 3:  # two choices of 15 tokens: all first ones, then all second ones
+            choice = (choice[:15, None] + [0, 1]) % experts
+        gates = bench.rng.integers(1, 1 << WIDTH, choice.shape)
+        kept = capacity(choice, gates, experts, limit)
+        await bench.exchange(kept.T.ravel(), f"{choice}", i=(gates + (choice << WIDTH)).T.ravel())
