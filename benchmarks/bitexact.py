@@ -3,7 +3,8 @@
 Run from the repository root, e.g. ``python -m benchmarks.bitexact stories260k`` after
 ``snakemake -c2 results/stories260k/verify/metrics.json``. Prompts are beginnings of the evaluation
 text at random places, greedy and at temperatures 1 and 2, each sequence with another seed and at
-one of the paces of `flow.verify.PACES`. Stops at the first difference. Writes
+one of the paces of `flow.verify.PACES`; a chip with `plan.top_k` draws among all logits, among that
+many, and among half that many in turn. Stops at the first difference. Writes
 ``results/benchmarks/bitexact_<model>.json`` and prints a Markdown row.
 """
 
@@ -75,28 +76,38 @@ def measure(name: str, tokens: int, count: int, limit: int) -> dict[str, Any]:
     )  # fmt: skip
     seen: Counter[int] = Counter()
     used, seeds, cycles, seconds = set(), set(), 0, 0.0
-    with Chip(program, folder / "rtl", context=graph.context) as chip:
+    places = manifest["plan"]["top_k"]
+    among = (0, places, places // 2)
+    drawn: Counter[int] = Counter()
+    with Chip(program, folder / "rtl", context=graph.context, top_k=places) as chip:
         check_identity(chip, manifest["identity"])
         sequence = 0
         while seen.total() < tokens or sequence < count:
             prompt = begins[sequence % count]
             temperature = TEMPERATURES[sequence % len(TEMPERATURES)]
             beta = sample.beta(temperature, scale, node.op.shift)
+            # Off by one every round, so that each temperature meets each choice.
+            turn = sequence % len(TEMPERATURES) + sequence // len(TEMPERATURES)
+            top_k = among[turn % len(among)]
             pace = PACES[sequence % len(PACES)]
             chip.pace(pace)
             begin = time.monotonic()
-            steps = list(chip.generate(prompt, beta=beta, seed=sequence, limit=limit))
+            steps = list(chip.generate(prompt, beta=beta, seed=sequence, limit=limit, top_k=top_k))
             seconds += time.monotonic() - begin
             found = [step.token for step in steps]
             wanted = list(
-                interpreter.generate(graph, prompt, beta=beta, seed=sequence, limit=limit)
+                interpreter.generate(
+                    graph, prompt, beta=beta, seed=sequence, limit=limit, top_k=top_k
+                )
             )
             if found != wanted:
                 at = next((i for i, pair in enumerate(zip(found, wanted, strict=False))
                            if pair[0] != pair[1]), min(len(found), len(wanted)))  # fmt: skip
                 raise FlowError(f"{name}: token {at} differs after prompt {prompt}, seed "
-                                f"{sequence}, temperature {temperature}, {pace}")  # fmt: skip
+                                f"{sequence}, temperature {temperature}, top_k {top_k}, {pace}"
+                                )  # fmt: skip
             seen.update(found)
+            drawn[top_k] += len(found)
             used.add(tuple(prompt))
             seeds.add(sequence)
             cycles += sum(step.cycles for step in steps)
@@ -106,6 +117,7 @@ def measure(name: str, tokens: int, count: int, limit: int) -> dict[str, Any]:
     return {
         "model": name, "tokens": seen.total(), "sequences": sequence, "prompts": len(used),
         "seeds": len(seeds), "distinct": len(seen), "cycles": cycles,
+        "tokens_by_top_k": dict(sorted(drawn.items())),
         "simulated_cycles_per_second": round(cycles / seconds),
         "simulated_tokens_per_second": round(seen.total() / seconds, 1),
         "identity": manifest["identity"], "chip": hashlib.sha256(verilog).hexdigest(),

@@ -72,7 +72,9 @@ def program_rates(folder: Path, bos: int, tokens: int, repeats: int) -> dict[str
     return rates
 
 
-def chip_steps(name: str, graph: IntegerGraph, manifest: dict[str, Any]) -> dict[int, Step]:
+def chip_steps(
+    name: str, graph: IntegerGraph, manifest: dict[str, Any], top_k: int
+) -> dict[int, Step]:
     """One generation of `GENERATED` tokens at temperature 1, and a step at the last position."""
     folder = Path("results") / name
     node = next(item for item in graph.nodes if isinstance(item.op, Sample))
@@ -84,17 +86,18 @@ def chip_steps(name: str, graph: IntegerGraph, manifest: dict[str, Any]) -> dict
     )  # fmt: skip
     wanted = min(GENERATED, graph.context)
     longest: list[Step] = []
-    with Chip(program, folder / "rtl", context=graph.context) as chip:
+    places = manifest["plan"]["top_k"]
+    with Chip(program, folder / "rtl", context=graph.context, top_k=places) as chip:
         chip.activity(True)
         for seed in range(20):
-            steps = list(chip.generate(graph.bos, beta=beta, seed=seed, limit=wanted))
+            steps = list(chip.generate(graph.bos, beta=beta, seed=seed, limit=wanted, top_k=top_k))
             longest = max(longest, steps, key=len)
             if len(longest) == wanted:
                 break
         rng = np.random.default_rng(1)
         prompt = rng.integers(0, graph.vocabulary, graph.context - 1).tolist()
         # Of a first token only its own step is counted, from the last input on.
-        end = next(iter(chip.generate(prompt, beta=beta, seed=1, limit=1)))
+        end = next(iter(chip.generate(prompt, beta=beta, seed=1, limit=1, top_k=top_k)))
     found = dict(enumerate(longest, 1))
     return found | {graph.context - 1: end}
 
@@ -137,7 +140,9 @@ def _attention_products(graph: IntegerGraph) -> int:
     return sum(op.heads * op.head_dim for op in ops)
 
 
-def collect(name: str, target: str, clock_mhz: float | None, repeats: int) -> dict[str, Any]:
+def collect(
+    name: str, target: str, clock_mhz: float | None, repeats: int, top_k: int
+) -> dict[str, Any]:
     """Measure everything."""
     model, aim = config.load_model(config.model_file(name)), config.target_file(target)
     folder = Path("results") / name
@@ -145,7 +150,7 @@ def collect(name: str, target: str, clock_mhz: float | None, repeats: int) -> di
     manifest = files.read_json(folder / "rtl/manifest.json")
     routed = folder / target / "metrics.json"
     clock = clock_mhz or files.read_json(routed)["metrics"]["timing__fmax"]["value"]
-    steps = chip_steps(name, graph, manifest)
+    steps = chip_steps(name, graph, manifest, top_k)
     generated = [step for position, step in steps.items() if position <= GENERATED]
     average = fmean(step.cycles for step in generated)
     mean_position = fmean(range(1, len(generated) + 1))
@@ -161,7 +166,7 @@ def collect(name: str, target: str, clock_mhz: float | None, repeats: int) -> di
     parts["average"] = {part: round(n / len(generated)) for part, n in sums.items()}
     return {
         "model": name, "target": target, "clock_mhz": clock, "tokens": len(generated),
-        "routed": clock_mhz is None, "cycles": round(average, 1),
+        "routed": clock_mhz is None, "top_k": top_k, "cycles": round(average, 1),
         "tokens_per_second": round(1e6 * clock / average), "parts": parts,
         "limits": limits(graph, manifest, config.load_target(aim).device, mean_position),
         "program": program_rates(Path(model.checkpoint), graph.bos[0], GENERATED, repeats),
@@ -201,8 +206,11 @@ def main() -> int:
     parser.add_argument("target")
     parser.add_argument("--clock", type=float, help="MHz instead of the routed design's")
     parser.add_argument("--repeats", type=int, default=9, help="of the C program (%(default)s)")
+    parser.add_argument(
+        "--top-k", type=int, default=0, help="draw among this many largest logits; 0 is all"
+    )
     args = parser.parse_args()
-    found = collect(args.model, args.target, args.clock, args.repeats)
+    found = collect(args.model, args.target, args.clock, args.repeats, args.top_k)
     files.write_json(OUTPUT / f"wall_{args.model}.json", found)
     show(found)
     return 0
