@@ -100,13 +100,7 @@ class Images:
 
     def rows(self, op: ir.ConstMatVec | ir.Conv2d, order: Order = None) -> int:
         """First word of the constants of a matrix's rows."""
-        constants = self.graph.constants
-        multiplier = constants[op.multiplier].data
-        bias = np.zeros_like(multiplier) if op.bias is None else constants[op.bias].data
-        if order is not None:
-            multiplier, bias = multiplier[order], bias[order]
-        words = row_words(bias, multiplier, self.bias_width, self.elements)
-        return self._place("matvec_row", words)
+        return self._place("matvec_row", self._row_words(op, order))
 
     def etched_core(self, node: ir.Node, style: str, order: Order) -> int:
         """Number of the adder graph that computes a product whose rows leave in `order`."""
@@ -125,13 +119,17 @@ class Images:
 
     def etched_rows(self, op: ir.ConstMatVec, order: Order) -> int:
         """First word of the constants of such a matrix's rows."""
+        return self._place("etched_row", self._row_words(op, order))
+
+    def _row_words(self, op: ir.ConstMatVec | ir.Conv2d, order: Order) -> list[int]:
         constants = self.graph.constants
         multiplier = constants[op.multiplier].data
         bias = np.zeros_like(multiplier) if op.bias is None else constants[op.bias].data
         if order is not None:
             multiplier, bias = multiplier[order], bias[order]
-        words = row_words(bias, multiplier, self.bias_width, self.elements)
-        return self._place("etched_row", words)
+        missing = -len(bias) % self.elements  # of the logits, whose last beat may be partial
+        bias, multiplier = np.pad(bias, (0, missing)), np.pad(multiplier, (0, missing))
+        return row_words(bias, multiplier, self.bias_width, self.elements)
 
     def experts(self, op: ir.ExpertMatVec) -> tuple[int, int, int, int]:
         """Regions of all experts, of equal size one after another, in the ROMs of the lanes.

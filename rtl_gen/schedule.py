@@ -92,9 +92,9 @@ class _Scheduler:
                 return ("key", "value")[place - 1], node
         return "memory", None
 
-    def beats(self, elements: int) -> int:
-        """Beats of a vector, which must be whole."""
-        return beats(self.images, elements)
+    def beats(self, elements: int, partial: bool = False) -> int:
+        """Beats of a vector, which must be whole unless the last may be `partial`."""
+        return beats(self.images, elements, partial=partial)
 
     def place(self, value: str) -> Layout:
         """Allocate `value` and fill its padding."""
@@ -195,7 +195,7 @@ class _Scheduler:
             return
         size = prod(self.graph.value(value).shape)
         order = partial(self.order, chain)
-        d = order(target) if target else Loop(0, (self.beats(size),), (1,))
+        d = order(target) if target else Loop(0, (self.beats(size, sink == "sample"),), (1,))
         second = self.second(chain, order)
         if head is None:
             source = order(self.layout(chain.source))

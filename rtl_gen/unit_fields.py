@@ -68,8 +68,9 @@ def attention_fields(
     Raises
     ------
     UnsupportedError
-        If some layers have sinks and some have none.
+        If some layers have sinks and some have none, or a head does not end with a beat.
     """
+    beats(images, op.head_dim)
     every = [node.op for node in graph.nodes if isinstance(node.op, ir.Attention)]
     fields = {
         "head": HEADS.index("attend"), "score_multiplier": op.score.multiplier,
@@ -89,13 +90,12 @@ def etched_fields(
 ) -> Fields:
     """Fields of a product by an adder graph of its own."""
     assert isinstance(head.op, ir.ConstMatVec)
-    elements = images.elements
     return bounds("head", head) | {
         "head": HEADS.index("etched"), "head_shift": head.op.shift,
         "etched_core": images.etched_core(head, style, order),
         "etched_row": images.etched_rows(head.op, order),
-        "last_column": graph.constants[head.op.weight].data.shape[1] // elements - 1,
-        "rows": rows(graph, head.op) // elements,
+        "last_column": beats(images, graph.constants[head.op.weight].data.shape[1]) - 1,
+        "rows": beats(images, rows(graph, head.op), partial=is_sampled(graph, head.op)),
     }  # fmt: skip
 
 
@@ -115,14 +115,18 @@ def stack_fields(
     base = images.weights(pieces)
     found: list[tuple[int, Fields]] = []
     first = 0
+    sampled = is_sampled(graph, pieces[-1][0])
     for reached in accumulate(counts):
         end = -(-reached // lanes)
         fields = {
             "weight_base": base + first * columns,
             "source": 0,
             "last_column": columns - 1,
-            "group_rows": beats(images, min(sum(counts), end * lanes) - first * lanes),
-        }
+            "group_rows": beats(
+                images, min(sum(counts), end * lanes) - first * lanes,
+                partial=sampled and reached == sum(counts),
+            ),
+        }  # fmt: skip
         found.append((end - first, fields if end > first else {"continued": 1}))
         first = end
     return found
@@ -137,18 +141,27 @@ def piece_fields(
     """Fields of the matrix unit's results: one matrix."""
     return {
         "head": HEADS.index("matvec"), "row_source": 0, "row_base": images.rows(op, order),
-        "rows": beats(images, rows(graph, op)), "head_shift": op.shift,
+        "rows": beats(images, rows(graph, op), partial=is_sampled(graph, op)),
+        "head_shift": op.shift,
     }  # fmt: skip
 
 
-def beats(images: Images, elements: int) -> int:
-    """Beats of a vector.
+def is_sampled(graph: ir.IntegerGraph, op: ir.IntegerOp) -> bool:
+    """Whether the result of `op` are the logits."""
+    logits = {node.inputs[0] for node in graph.nodes if isinstance(node.op, ir.Sample)}
+    return any(node.op is op and node.name in logits for node in graph.nodes)
+
+
+def beats(images: Images, elements: int, *, partial: bool = False) -> int:
+    """Beats of a vector; the last one may be `partial` of logits that the sampler alone reads.
 
     Raises
     ------
     UnsupportedError
         If the last one would not be full.
     """
+    if partial:
+        return -(-elements // images.elements)
     if elements % images.elements:
         raise UnsupportedError(
             f"a vector of {elements} elements is not a whole number of beats of "

@@ -251,6 +251,32 @@ def gpt2(seed: int = 2, prefix: str = "transformer.", **overrides: Any):
     }
 
 
+def micro_gpt(seed: int = 9, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of a microGPT with 1 layer and 2 heads by default."""
+    config: dict[str, Any] = {
+        "architectures": ["MicroGPT"],
+        "vocab_size": 16,
+        "n_embd": 8,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_positions": 16,
+        "activation_function": "relu",
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    } | overrides
+    n, vocabulary = config["n_embd"], config["vocab_size"]
+    m = config.get("n_inner") or 4 * n
+    shapes: dict[str, tuple[int, ...]] = {
+        "wte": (vocabulary, n),
+        "wpe": (config["n_positions"], n),
+        "lm_head": (vocabulary, n),
+    }
+    for layer in range(config["n_layer"]):
+        shapes |= {f"layer{layer}.attn_w{name}": (n, n) for name in "qkvo"}
+        shapes |= {f"layer{layer}.mlp_fc1": (m, n), f"layer{layer}.mlp_fc2": (n, m)}
+    return config, _random(shapes, seed)
+
+
 def mlp(seed: int = 3, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
     """Config and tensors of a network 6 -> 5 -> 3 on frames of shape (1, 2, 3)."""
     config: dict[str, Any] = {
@@ -302,6 +328,11 @@ def tiny_llama(path: Path, seed: int = 1, **overrides: Any) -> Path:
 def tiny_gpt2(path: Path, seed: int = 2, **overrides: Any) -> Path:
     """Write a `gpt2` checkpoint."""
     return write(path, *gpt2(seed, **overrides))
+
+
+def tiny_micro_gpt(path: Path, seed: int = 9, **overrides: Any) -> Path:
+    """Write a `micro_gpt` checkpoint."""
+    return write(path, *micro_gpt(seed, **overrides))
 
 
 def tiny_mlp(path: Path, seed: int = 3, **overrides: Any) -> Path:

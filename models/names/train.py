@@ -12,8 +12,10 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import names
 import torch
@@ -63,6 +65,28 @@ LAST_SHARE = 0.9
 HIDDEN, HEADS, KV_HEADS, HEAD_DIM, MLP, LAYERS, VOCABULARY = 16, 2, 1, 8, 32, 2, 32
 
 Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is trained.
+
+    Parameters
+    ----------
+    config : dict
+        ``config.json``.
+    context : int
+        Most positions.
+    initial : callable
+        Fresh weights from a generator.
+    forward : callable
+        Logits, shape (batch, positions, vocabulary), of tokens, shape (batch, positions).
+    """
+
+    config: dict[str, Any]
+    context: int
+    initial: Callable[[torch.Generator], Weights]
+    forward: Callable[[Weights, Tensor], Tensor]
 
 
 def census(file: str) -> list[str]:
@@ -145,9 +169,9 @@ def forward(weights: Weights, tokens: Tensor) -> Tensor:
     return rms_norm(x, weights["model.norm.weight"]) @ weights["model.embed_tokens.weight"].T
 
 
-def loss(weights: Weights, rows: Tensor) -> Tensor:
+def loss(network: Network, weights: Weights, rows: Tensor) -> Tensor:
     """Mean cross-entropy in nats per predicted token (letters and eos)."""
-    logits = forward(weights, rows[:, :-1].clamp(min=0))
+    logits = network.forward(weights, rows[:, :-1].clamp(min=0))
     return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), ignore_index=-1)
 
 
@@ -156,13 +180,15 @@ def draw(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return rows[torch.randint(len(rows), (count,), generator=generator)]
 
 
-def train(first: Tensor, last: Tensor, steps: int, generator: torch.Generator) -> Weights:
+def train(
+    network: Network, first: Tensor, last: Tensor, steps: int, generator: torch.Generator
+) -> Weights:
     """Weights after `steps` steps: the exponential moving average of what AdamW visits.
 
     Batches begin with mostly last names and end with first names alone: 5,200 parameters learn
     4,600 first names by heart, and 80,000 last names teach them spelling before.
     """
-    weights = initial(generator)
+    weights = network.initial(generator)
     for tensor in weights.values():
         tensor.requires_grad_()
     matrices = [tensor for tensor in weights.values() if tensor.ndim == 2]
@@ -186,7 +212,7 @@ def train(first: Tensor, last: Tensor, steps: int, generator: torch.Generator) -
         batch = torch.cat(
             [draw(first, BATCH - from_last, generator), draw(last, from_last, generator)]
         )
-        value = loss(weights, batch)
+        value = loss(network, weights, batch)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
@@ -200,12 +226,12 @@ def train(first: Tensor, last: Tensor, steps: int, generator: torch.Generator) -
     return average
 
 
-def sample(weights: Weights, count: int, generator: torch.Generator) -> list[str]:
+def sample(network: Network, weights: Weights, count: int, generator: torch.Generator) -> list[str]:
     """`count` names drawn at temperature 1."""
     rows = torch.full((count, 1), BOS)
     ended = torch.zeros(count, dtype=torch.bool)
-    while rows.shape[1] < CONFIG["max_position_embeddings"] and not ended.all():
-        chances = forward(weights, rows)[:, -1].softmax(-1)
+    while rows.shape[1] < network.context and not ended.all():
+        chances = network.forward(weights, rows)[:, -1].softmax(-1)
         token = torch.multinomial(chances, 1, generator=generator)
         rows = torch.cat([rows, token.masked_fill(ended[:, None], BOS)], 1)
         ended |= token[:, 0] == BOS
@@ -222,10 +248,10 @@ def tokenizer() -> Tokenizer:
     return built
 
 
-def main() -> None:
-    """Train, evaluate and write the checkpoint."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write")
+def build(network: Network, folder: Path) -> None:
+    """Train `network` as the command line says and write its checkpoint, by default to `folder`."""
+    parser = argparse.ArgumentParser(description="Train the checkpoint of this folder.")
+    parser.add_argument("--out", type=Path, default=folder, help="folder to write")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -237,17 +263,18 @@ def main() -> None:
     # A last name that is spelt like a held-out first name is held out with it.
     last = [word for word in census("last") if not held_out(word) and len(word) < LENGTH]
     first = encode([word for word in words if not held_out(word)])
-    weights = train(first, encode(last), arguments.steps, generator)
+    held = encode([word for word in words if held_out(word)])
+    weights = train(network, first, encode(last), arguments.steps, generator)
     with torch.no_grad():
         metrics = {
-            "val_loss": round(loss(weights, encode([w for w in words if held_out(w)])).item(), 4),
-            "train_loss": round(loss(weights, first).item(), 4),
+            "val_loss": round(loss(network, weights, held).item(), 4),
+            "train_loss": round(loss(network, weights, first).item(), 4),
             "params": sum(tensor.numel() for tensor in weights.values()),
-            "samples": sample(weights, 16, generator),
+            "samples": sample(network, weights, 16, generator),
         }
 
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
+    (arguments.out / "config.json").write_text(json.dumps(network.config, indent=2) + "\n")
     (arguments.out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     tokenizer().save(str(arguments.out / "tokenizer.json"))
     save_file(weights, arguments.out / "model.safetensors", {"format": "pt"})
@@ -255,4 +282,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    build(
+        Network(CONFIG, CONFIG["max_position_embeddings"], initial, forward), Path(__file__).parent
+    )

@@ -81,7 +81,7 @@ class Sample(wiring.Component):
     vocabulary : int
         Number of logits.
     elements : int
-        Logits of a beat; divides `vocabulary`.
+        Logits of a beat; what the last one has beyond `vocabulary` is ignored.
     places : int
         Largest `top_k`; 0 leaves the choice among the largest logits out of the hardware.
 
@@ -111,6 +111,8 @@ class Sample(wiring.Component):
         self.width = width
         self.vocabulary = vocabulary
         self.elements = elements
+        self.beats = -(-vocabulary // elements)
+        self.last_logits = vocabulary - (self.beats - 1) * elements
         self.places = places
         self.noises = rom.copies(name, NOISE_DEPTH, NOISE_BITS, elements)
         if places:
@@ -136,7 +138,7 @@ class Sample(wiring.Component):
         # They change between sequences only.
         greedy = register(m, on, self.beta == 0)
         factor = register(m, on, Mux(self.beta == 0, 1, self.beta))
-        count = Signal(range(self.vocabulary // self.elements + 1))
+        count = Signal(range(self.beats + 1))
         beats: Any = self.i
         if self.places:
             # Whether a beat leaves depends on its logits; the buffer keeps that off `i.ready`.
@@ -148,7 +150,7 @@ class Sample(wiring.Component):
         with m.If(self.load):
             m.d.sync += rng.eq(self.seed)
         with m.Elif(taken & ~greedy):
-            m.d.sync += rng.eq(states[-1])
+            m.d.sync += rng.eq(Mux(count == 1, states[self.last_logits - 1], states[-1]))
         logits = split(beats.payload, self.elements)
         draws = [
             _Draw(logit, state[-WORD_BITS:]) for logit, state in zip(logits, states, strict=True)
@@ -159,7 +161,9 @@ class Sample(wiring.Component):
         if self.places:
             select = self.top_k.any() & ~greedy
             offered = beats.valid & (count != 0)
-            picked = self._select(m, draws, offered, select, beats.ready, ends)
+            present = [Const(1) if k < self.last_logits else count != 1
+                       for k in range(self.elements)]  # fmt: skip
+            picked = self._select(m, draws, present, offered, select, beats.ready, ends)
             draws[0] = _Draw(
                 Mux(picked.popping, picked.draw.logit, draws[0].logit),
                 Mux(picked.popping, picked.draw.word, draws[0].word),
@@ -170,7 +174,7 @@ class Sample(wiring.Component):
         for k, memory in enumerate(self.noises):
             m.submodules[f"noise{k}"] = memory
         candidates: list[tuple[Value, Value]] = [
-            (self._score(m, draw, noise, greedy, factor), Const(k, 16))
+            (self._offered(m, k, count, self._score(m, draw, noise, greedy, factor)), Const(k, 16))
             for k, (draw, noise) in enumerate(zip(draws, rom.readers(self.noises), strict=True))
         ]
         first_score = candidates[0][0]
@@ -207,7 +211,7 @@ class Sample(wiring.Component):
             with m.If(first | better):
                 m.d.sync += [best.eq(score), token.eq(found)]
         with m.If(self.start):
-            m.d.sync += [count.eq(self.vocabulary // self.elements), index.eq(0), first.eq(1)]
+            m.d.sync += [count.eq(self.beats), index.eq(0), first.eq(1)]
         with m.Elif(taken):
             m.d.sync += count.eq(count - 1)
         with m.If(finished):
@@ -227,6 +231,7 @@ class Sample(wiring.Component):
         self,
         m: Module,
         draws: list[_Draw],
+        present: list[Value],
         offered: Value,
         select: Value,
         ready: Value,
@@ -245,7 +250,7 @@ class Sample(wiring.Component):
         wanted = Signal(self.elements)
         m.d.comb += wanted.eq(
             Cat(
-                offered & select & ~gone[k] & (draw.logit > largest.last_key)
+                offered & select & ~gone[k] & (draw.logit > largest.last_key) & present[k]
                 for k, draw in enumerate(draws)
             )
         )
@@ -319,6 +324,14 @@ class Sample(wiring.Component):
         m.d.sync += shifted.eq(drawn << self.shift)
         m.d.sync += score.eq(delay(m, on, scaled, 1) + shifted)
         return score
+
+    def _offered(self, m: Module, k: int, count: Signal, score: Signal) -> Value:
+        """The score of element `k`, least of all where the last beat has no such element."""
+        if k < self.last_logits:
+            return score
+        absent = delay(m, Const(1), count == 1, SCORE_CYCLES)
+        least = Const(-1 << len(score), signed(len(score) + 1))
+        return Mux(absent, least, score)
 
     def _better(
         self, m: Module, a: tuple[Value, Value], b: tuple[Value, Value]

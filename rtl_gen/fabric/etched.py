@@ -110,7 +110,7 @@ class Etched(wiring.Component):
                 "last_column": In(range(max(2, self.columns // elements))),
                 "drain": In(1),
                 "row_base": In(range(self.row_constants.depth)),
-                "rows": In(range(self.rows_held // elements + 1)),
+                "rows": In(range(-(-self.rows_held // elements) + 1)),
                 "shift": In(6),
                 "low": In(signed(width)),
                 "high": In(signed(width)),

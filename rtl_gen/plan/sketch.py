@@ -35,7 +35,7 @@ class Sketch(Images):
         """First word of the constants of a matrix's rows."""
         key = (self._content(op.multiplier, op.bias), None if order is None else order.tobytes())
         count = self.graph.constants[op.multiplier].data.size
-        return self._reserve("matvec_row", key, count // self.elements)
+        return self._reserve("matvec_row", key, -(-count // self.elements))
 
     def embedding(self, op: ir.Embedding) -> tuple[int, int]:
         """First words of the table and of its rows' multipliers."""

@@ -95,6 +95,17 @@ TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
         ),
     ),
     "gpt2": (checkpoints.tiny_gpt2, {}, Plan(4, elements=4)),
+    # The last beat of the logits is partial.
+    "micro_gpt": (
+        checkpoints.tiny_micro_gpt,
+        {"n_embd": 12, "n_head": 2, "vocab_size": 13},
+        Plan(8, elements=2),
+    ),
+    "micro_gpt_serial": (
+        checkpoints.tiny_micro_gpt,
+        {"vocab_size": 11},
+        Plan(4, elements=4, styles=(("logits.weight", "serial"),)),
+    ),
     "gpt2_wide": (checkpoints.tiny_gpt2, {"n_embd": 12, "n_head": 3, "n_inner": 20}, Plan(32)),
 }
 
@@ -113,6 +124,17 @@ def lowered(path: Path, inputs: Any) -> IntegerGraph:
     model = import_model(checkpoint)
     weights = load_weights(model, checkpoint)
     return quantize(model, weights, Recipe(solver="nearest"), Examples(inputs(model)), {})
+
+
+def test_a_head_that_ends_within_a_beat_is_refused(tmp_path: Path) -> None:
+    graph = lowered(
+        checkpoints.tiny_micro_gpt(tmp_path, n_embd=24, n_head=4),
+        lambda model: np.zeros((1, model.context), np.int64),
+    )
+    with pytest.raises(
+        UnsupportedError, match="vector of 6 elements is not a whole number of beats"
+    ):
+        emit(graph, Plan(24, elements=4))
 
 
 @pytest.mark.cocotb

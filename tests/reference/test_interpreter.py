@@ -10,7 +10,17 @@ import pytest
 from rtl_gen import reference
 from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.errors import CheckpointError
-from tests.checkpoints import cnn, gpt2, llama, mlp, tiny_cnn, tiny_gpt2, tiny_llama, write
+from tests.checkpoints import (
+    cnn,
+    gpt2,
+    llama,
+    micro_gpt,
+    mlp,
+    tiny_cnn,
+    tiny_gpt2,
+    tiny_llama,
+    write,
+)
 
 IDS = np.array([[1, 5, 3, 2, 9, 9, 0], [4, 4, 9, 1, 15, 2, 7], [0, 1, 2, 3, 4, 5, 6]])
 
@@ -114,6 +124,37 @@ def test_gpt2_computes_the_paper_s_formulas(tmp_path):
     found = reference.run(graph, weights, {"input_ids": IDS})["logits"]
     for row, ids in zip(found, IDS, strict=True):
         np.testing.assert_allclose(row, naive_gpt2(config, tensors, ids), atol=1e-12)
+
+
+def naive_micro_gpt(config, tensors, ids):
+    """Logits of one sequence, (time, vocabulary)."""
+    t = {k: v.astype(np.float64) for k, v in tensors.items()}
+    n, heads = config["n_embd"], config["n_head"]
+    dim = n // heads
+
+    def norm(x):
+        return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5)
+
+    x = norm(t["wte"][ids] + t["wpe"][: len(ids)])
+    for layer in range(config["n_layer"]):
+        w = {k.split(".")[1]: v for k, v in t.items() if k.startswith(f"layer{layer}.")}
+        q, k, v = (norm(x) @ w[f"attn_w{name}"].T for name in "qkv")
+        parts = []
+        for head in range(heads):
+            at = slice(head * dim, (head + 1) * dim)
+            scores = np.exp(q[:, at] @ k[:, at].T / math.sqrt(dim)) * np.tri(len(ids))
+            parts.append(scores / scores.sum(1, keepdims=True) @ v[:, at])
+        x = x + np.concatenate(parts, 1) @ w["attn_wo"].T
+        x = x + np.maximum(norm(x) @ w["mlp_fc1"].T, 0) @ w["mlp_fc2"].T
+    return x @ t["lm_head"].T
+
+
+def test_micro_gpt_computes_its_formulas(tmp_path):
+    config, tensors = micro_gpt(n_layer=2)
+    graph, weights = loaded(write(tmp_path, config, tensors))
+    found = reference.run(graph, weights, {"input_ids": IDS})["logits"]
+    for row, ids in zip(found, IDS, strict=True):
+        np.testing.assert_allclose(row, naive_micro_gpt(config, tensors, ids), atol=1e-12)
 
 
 @pytest.mark.parametrize("make", [tiny_llama, tiny_gpt2])
