@@ -99,11 +99,17 @@ def serial(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
     digit = options.digit
     if options.streams:
         block = SerialMatVec(
-            weight, X, tries=options.tries, digit=digit, cells="ecp5", stages=options.stages
+            weight,
+            X,
+            tries=options.tries,
+            digit=digit,
+            cells="ecp5",
+            stages=options.stages,
+            rounds=options.rounds,
         )
         core, text, top = block.core, convert_alone(block, "top"), "top"
     else:
-        graph = search(weight, options.tries, joined=digit == 1)
+        graph = search(weight, options.tries, joined=digit == 1, rounds=options.rounds)
         cycles = period(accumulator(weight, X), X, digit)
         text, top = "", "core"
         if digit == 1:

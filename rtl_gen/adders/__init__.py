@@ -3,6 +3,7 @@
 from rtl_gen.adders.digit_serial import digit_core
 from rtl_gen.adders.graph import AdderGraph, accumulator, evaluate
 from rtl_gen.adders.parallel import parallel_core
+from rtl_gen.adders.refine import refine
 from rtl_gen.adders.serial import serial_core
 from rtl_gen.adders.serial_graph import fuse, search
 from rtl_gen.adders.subexpression import share
@@ -14,6 +15,7 @@ __all__ = [
     "evaluate",
     "fuse",
     "parallel_core",
+    "refine",
     "search",
     "serial_core",
     "share",

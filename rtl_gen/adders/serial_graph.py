@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_gen.adders.graph import AdderGraph
+from rtl_gen.adders.refine import refine
 from rtl_gen.adders.subexpression import share
 
 
@@ -127,8 +128,10 @@ def fuse(graph: AdderGraph, *, joined: bool = True) -> SerialGraph:
     return _number(graph, sums, uses)
 
 
-def search(weight: NDArray[np.int64], tries: int = 8, *, joined: bool = True) -> SerialGraph:
-    """Smallest of several serial graphs of ``weight @ x``.
+def search(
+    weight: NDArray[np.int64], tries: int = 8, *, joined: bool = True, rounds: int = 0
+) -> SerialGraph:
+    """Smallest of several serial graphs of ``weight @ x``, refined.
 
     Sharing is greedy, and which of equally frequent pairs comes first depends on the order of the
     columns; so it is tried with several orders. Eight save 0.4 % of the LUTs of an int4
@@ -141,16 +144,19 @@ def search(weight: NDArray[np.int64], tries: int = 8, *, joined: bool = True) ->
         At least 1. The first is the order as it stands.
     joined : bool
         Whether nodes may have three operands.
+    rounds : int
+        Of `rtl_gen.adders.refine`, which takes its time.
 
     Returns
     -------
     SerialGraph
     """
+    fan_in = 3 if joined else 2
     rng = np.random.default_rng(0)
     order = np.arange(weight.shape[1])
     found = []
     for _ in range(max(1, tries)):
-        graph = share(weight[:, order], fan_in=3 if joined else 2)
+        graph = share(weight[:, order], fan_in=fan_in)
         adders = (
             replace(a, left=_column(a.left, order), right=_column(a.right, order))
             for a in graph.adders
@@ -158,9 +164,14 @@ def search(weight: NDArray[np.int64], tries: int = 8, *, joined: bool = True) ->
         outputs = (
             None if o is None else replace(o, value=_column(o.value, order)) for o in graph.outputs
         )
-        found.append(fuse(AdderGraph(graph.inputs, tuple(adders), tuple(outputs)), joined=joined))
+        found.append(AdderGraph(graph.inputs, tuple(adders), tuple(outputs)))
         order = rng.permutation(weight.shape[1])
-    return min(found, key=luts)
+
+    def size(graph: AdderGraph) -> int:
+        return luts(fuse(graph, joined=joined))
+
+    best = min(found, key=size)
+    return fuse(min(best, refine(best, rounds, fan_in=fan_in), key=size), joined=joined)
 
 
 def by_output(graph: SerialGraph) -> SerialGraph:

@@ -22,10 +22,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl_gen.adders.graph import Adder, AdderGraph, Output
-
-Term = tuple[int, int, int, int]
-"""Depth, value, shift, sign."""
+from rtl_gen.adders.graph import AdderGraph, Output
+from rtl_gen.adders.sums import Sums
 
 _VALUE_BITS = 22
 _OFFSET_BITS = 6
@@ -83,7 +81,7 @@ def share(weight: NDArray[np.int64], *, fan_in: int = 2) -> AdderGraph:
     sharing = _Sharing(weight, fan_in)
     sharing.run()
     outputs = tuple(sharing.sum_row(row) for row in range(len(weight)))
-    return AdderGraph(weight.shape[1], tuple(sharing.adders), outputs)
+    return AdderGraph(weight.shape[1], tuple(sharing.sums.adders), outputs)
 
 
 def _bits(mask: int) -> Iterator[int]:
@@ -103,8 +101,7 @@ class _Sharing:
         self.joined: list[bool] = []
         self.rows = len(weight)
         self.shifts = len(digits)
-        self.adders: list[Adder] = []
-        self.depth = [0] * self.inputs
+        self.sums = Sums(self.inputs, fan_in)
         # (value * shifts + shift) -> sign, for every row
         self.terms: list[dict[int, int]] = [{} for _ in range(self.rows)]
         self.plus = [0] * self.inputs
@@ -204,7 +201,7 @@ class _Sharing:
 
     def _replace(self, left: int, right: int, offset: int, opposite: int, places: int) -> None:
         joins = self._joins(places.bit_count(), left, right)
-        value = self._adder(left, right, offset, -1 if opposite else 1)
+        value = self.sums.adder(left, right, offset, -1 if opposite else 1)
         self.joined.append(joins)
         self.plus.append(0)
         self.minus.append(0)
@@ -240,35 +237,7 @@ class _Sharing:
             first, second = (value, other) if offset > 0 or other == value else (other, value)
             heapq.heappush(self.heap, self._entry(count, first, second, abs(offset), key & 1))
 
-    def _adder(self, left: int, right: int, shift: int, sign: int) -> int:
-        self.adders.append(Adder(left, right, shift, sign))
-        self.depth.append(max(self.depth[left], self.depth[right]) + 1)
-        return len(self.depth) - 1
-
-    def _add(self, a: Term, b: Term) -> Term:
-        """Term of the sum of two terms."""
-        (_, left, low, sign), (_, right, high, other) = (a, b) if a[2] <= b[2] else (b, a)
-        # Between equal shifts the positive term goes left, so that the sum needs no negation.
-        if low == high and sign < other:
-            left, right, sign, other = right, left, other, sign
-        value = self._adder(left, right, high - low, sign * other)
-        return self.depth[value], value, low, sign
-
     def sum_row(self, row: int) -> Output | None:
-        """Sum what is left of a row, the shallowest terms first."""
-        queue: list[Term] = []
-        for term, sign in self.terms[row].items():
-            value, shift = divmod(term, self.shifts)
-            queue.append((self.depth[value], value, shift, sign))
-        heapq.heapify(queue)
-        while len(queue) > 1:
-            total = self._add(heapq.heappop(queue), heapq.heappop(queue))
-            if self.fan_in == 3 and queue:
-                third = heapq.heappop(queue)
-                deep, *rest = self._add(total, third)
-                total = (deep - 1, rest[0], rest[1], rest[2])
-            heapq.heappush(queue, total)
-        if not queue:
-            return None
-        _, value, shift, sign = queue[0]
-        return Output(value, shift, sign)
+        """Sum what is left of a row."""
+        terms = self.terms[row].items()
+        return self.sums.total((*divmod(term, self.shifts), sign) for term, sign in terms)

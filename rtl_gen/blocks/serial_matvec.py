@@ -38,6 +38,8 @@ class SerialMatVec(wiring.Component):
         Signed type of an element of the input.
     tries : int
         Adder graphs to choose the smallest from.
+    rounds : int
+        Of `rtl_gen.adders.refine` on the smallest one.
     stages : int
         Of a sum of three, as in `rtl_gen.adders.serial.serial_core`.
     digit : int
@@ -75,6 +77,7 @@ class SerialMatVec(wiring.Component):
         x: IntType,
         *,
         tries: int = 1,
+        rounds: int = 0,
         stages: int = 2,
         digit: int = 1,
         cells: str = "portable",
@@ -88,7 +91,7 @@ class SerialMatVec(wiring.Component):
         self.acc = accumulator(weight, x)
         self.digit = digit
         self.period = period(self.acc, x, digit)
-        graph = search(weight, tries, joined=digit == 1)
+        graph = search(weight, tries, joined=digit == 1, rounds=rounds)
         if digit == 1:
             self.core = serial_core(graph, self.period, name, stages=stages)
         else:

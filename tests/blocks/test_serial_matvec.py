@@ -49,7 +49,9 @@ def test_block_equals_golden(
     matrix: str, width: int, digit: int, made: int | str, tmp_path: Path
 ) -> None:
     made_of = {"stages": made} if isinstance(made, int) else {"cells": made}
-    block = SerialMatVec(MATRICES[matrix], IntType(width), digit=digit, **made_of)
+    block = SerialMatVec(
+        MATRICES[matrix], IntType(width), digit=digit, rounds=20 * (width == 8), **made_of
+    )
     run_cocotb(
         block,
         module=__name__,
