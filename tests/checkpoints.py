@@ -168,6 +168,55 @@ def qwen2_moe(seed: int = 9, **overrides: Any) -> tuple[dict[str, Any], Tensors]
     return config, kept | _random(shapes, seed + 1, 0.6)
 
 
+def deepseek(seed: int = 10, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
+    """Config and tensors of a DeepSeek-V3: latent attention, groups of experts, one layer dense."""
+    options: dict[str, Any] = {
+        "architectures": ["DeepseekV3ForCausalLM"], "model_type": "deepseek_v3",
+        "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2,
+        "first_k_dense_replace": 1, "moe_intermediate_size": 12, "n_routed_experts": 4,
+        "num_experts_per_tok": 2, "n_shared_experts": 1, "n_group": 2, "topk_group": 1,
+        "routed_scaling_factor": 1.5, "norm_topk_prob": True, "num_nextn_predict_layers": 0,
+        "q_lora_rank": 6, "kv_lora_rank": 6, "qk_nope_head_dim": 3, "qk_rope_head_dim": 4,
+        "v_head_dim": 5, "rope_interleave": True, "attention_bias": False,
+    } | overrides  # fmt: skip
+    config, tensors = llama(seed, **options)
+    n, m, heads = (config[k] for k in ("hidden_size", "intermediate_size", "num_attention_heads"))
+    rank, turned, value = (config[k] for k in ("kv_lora_rank", "qk_rope_head_dim", "v_head_dim"))
+    head = config["qk_nope_head_dim"] + turned
+    tensors = {name: x for name, x in tensors.items() if ".mlp." not in name and "attn" not in name}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(config["num_hidden_layers"]):
+        here = f"model.layers.{layer}.self_attn."
+        if config["q_lora_rank"]:
+            shapes[f"{here}q_a_proj.weight"] = (config["q_lora_rank"], n)
+            shapes[f"{here}q_a_layernorm.weight"] = (config["q_lora_rank"],)
+            shapes[f"{here}q_b_proj.weight"] = (heads * head, config["q_lora_rank"])
+        else:
+            shapes[f"{here}q_proj.weight"] = (heads * head, n)
+        shapes[f"{here}kv_a_proj_with_mqa.weight"] = (rank + turned, n)
+        if config["attention_bias"]:
+            shapes[f"{here}kv_a_proj_with_mqa.bias"] = (rank + turned,)
+            shapes[f"{here}o_proj.bias"] = (n,)
+            if config["q_lora_rank"]:
+                shapes[f"{here}q_a_proj.bias"] = (config["q_lora_rank"],)
+        shapes[f"{here}kv_a_layernorm.weight"] = (rank,)
+        shapes[f"{here}kv_b_proj.weight"] = (heads * (head - turned + value), rank)
+        shapes[f"{here}o_proj.weight"] = (n, heads * value)
+        here = f"model.layers.{layer}.mlp."
+        prefixes = [here]
+        if layer >= config["first_k_dense_replace"]:
+            m = config["moe_intermediate_size"]
+            count = config["n_routed_experts"]
+            prefixes = [f"{here}experts.{e}." for e in range(count)] + [f"{here}shared_experts."]
+            shapes[f"{here}gate.weight"] = (count, n)
+            shapes[f"{here}gate.e_score_correction_bias"] = (count,)
+        for prefix in prefixes:
+            for name, shape in (("gate", (m, n)), ("up", (m, n)), ("down", (n, m))):
+                shapes[f"{prefix}{name}_proj.weight"] = shape
+    made = _random(shapes, seed + 1, 0.6)
+    return config, tensors | {k: x + ("norm" in k) * np.float32(1) for k, x in made.items()}
+
+
 def gpt_oss(seed: int = 8, **overrides: Any) -> tuple[dict[str, Any], Tensors]:
     """Config and tensors of a gpt-oss: sinks, alternating windows, fused experts with biases."""
     options: dict[str, Any] = {

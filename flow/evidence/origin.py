@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl_gen.checkpoint import Checkpoint, import_model, load
+from rtl_gen.checkpoint import Checkpoint, import_model
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import model as real
 from rtl_gen.ir.types import IntType
+from rtl_gen.quantize.latent import unfold
+from rtl_gen.reference import load_weights
 
 Array = NDArray[np.float64]
 
@@ -62,7 +64,9 @@ def restored(graph: ir.IntegerGraph, checkpoint: Checkpoint) -> list[Restored]:
     rounding solver moves weights by whole steps so that the layer's outputs agree, so the error is
     reported, not bounded by half a step.
     """
-    network = {node.name: node for node in import_model(checkpoint).nodes}
+    model = import_model(checkpoint)
+    model, weights = unfold(model, load_weights(model, checkpoint))
+    network = {node.name: node for node in model.nodes}
     found: dict[str, Restored] = {}
     for node in graph.nodes:
         refs, factor = _references(network.get(node.name))
@@ -76,7 +80,7 @@ def restored(graph: ir.IntegerGraph, checkpoint: Checkpoint) -> list[Restored]:
         for place, (ref, integers) in enumerate(zip(refs, matrices, strict=True)):
             part = f"{name}[{place}]" if experts else name
             if part not in found:  # the slots of a choice share their matrices
-                stored = factor * load(checkpoint, ref).astype(np.float64)
+                stored = factor * weights[ref]
                 flat = integers.reshape(len(integers), -1)
                 # of a gate that the graph holds as a vector, every row is the stored one
                 wanted = np.broadcast_to(stored.reshape(len(stored), -1), flat.shape)

@@ -25,6 +25,7 @@ from rtl_gen.passes import remove_dead, share_constants, spread_gates
 from rtl_gen.quantize.calibrate import trace
 from rtl_gen.quantize.edge import guard_bits, plan_edges
 from rtl_gen.quantize.examples import Examples
+from rtl_gen.quantize.latent import unfold
 from rtl_gen.quantize.lowering import LARGEST_SHIFT, Lowering, dyadic
 from rtl_gen.quantize.network import Edge, Network, is_relu
 from rtl_gen.quantize.part import Part, joined, padded, rows
@@ -74,7 +75,10 @@ def quantize(
     QuantizationError
         If the model has an edge or a number that the integer operators cannot carry.
     """
+    folded = model
+    model, weights = unfold(folded, weights)
     refuse(model)
+    adapters = [replace(part, weights=unfold(folded, part.weights)[1]) for part in adapters]
     parts = padded([Part(weights, calibration), *adapters])
     traces = [trace(model, part.weights, part.examples) for part in parts]
     values = {name: np.concatenate([found[name] for found in traces]) for name in traces[0]}
