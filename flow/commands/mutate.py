@@ -20,10 +20,14 @@ EXAMPLES = """\
 examples:
   intaglio mutate results/names/ulx3s_85f --number 200 --record mutation.json
   intaglio mutate results/names/ulx3s_85f --number 40 --packed 4
+  intaglio mutate results/names/ulx3s_85f --number 40 --level rtl netlist
 
 Faults are planted in memory, in what evidence reads of each stage; `--packed` of those in the
 bitstream are packed into a real one and read back. Exit status 0 if every one was caught, 1 if not.
 """
+
+SHOWN = 20
+"""Faults from one line about them to the next."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,6 +40,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("chip", type=Path, metavar="FOLDER", help="results/<model>/<target>")
     parser.add_argument("--number", type=int, default=200, help="how many faults (200)")
     parser.add_argument("--seed", type=int, default=1, help="of the choice of faults (1)")
+    parser.add_argument("--level", choices=mutation.LEVELS, nargs="+", default=mutation.LEVELS,
+                        help="where to plant them (everywhere)")  # fmt: skip
     parser.add_argument("--packed", type=int, default=0, metavar="N",
                         help="pack and unpack so many of those in the bitstream (0)")  # fmt: skip
     parser.add_argument("--record", type=Path, metavar="FILE", help="write every fault here")
@@ -51,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     chip = whole(case, folder)
     clean = [
         finding
-        for level in mutation.LEVELS
+        for level in args.level
         for _, findings in mutation.obligations(chip, level)
         for finding in findings
     ]
@@ -61,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     begun = time.perf_counter()
     found = []
     packed = args.packed
-    for mutant in mutation.mutants(chip, stale, args.number, args.seed):
+    for mutant in mutation.mutants(chip, stale, args.number, args.seed, args.level):
         planted = mutant
         if mutant.level == "bitstream" and packed:
             packed -= 1
@@ -69,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
                 mutant, place=f"{mutant.place}, packed", chip=_packed(mutant.chip, case, folder)
             )
         found.append(mutation.judge(planted))
+        if len(found) % SHOWN == 0:
+            survived = sum(not item.by for item in found)
+            print(f"  {len(found)} of {args.number} faults, {survived} survived", file=sys.stderr)
     summary = mutation.summary(found)
     summary["seconds"] = round(time.perf_counter() - begun, 1)
     if args.record is not None:

@@ -9,7 +9,7 @@ design, bitstream) with everything before that level intact, as a fault of one t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -105,7 +105,9 @@ def judge(mutant: Mutant) -> Caught:
     return Caught(mutant.level, mutant.kind, mutant.place, tuple(by), first)
 
 
-def mutants(chip: Chip, stale: memories.Words, number: int, seed: int) -> Iterator[Mutant]:
+def mutants(
+    chip: Chip, stale: memories.Words, number: int, seed: int, levels: Collection[str] = LEVELS
+) -> Iterator[Mutant]:
     """Draw faults, spread evenly over levels and kinds.
 
     Parameters
@@ -117,12 +119,14 @@ def mutants(chip: Chip, stale: memories.Words, number: int, seed: int) -> Iterat
     number : int
         How many; those that the chip has no place for are left out.
     seed : int
+    levels : collection of str
+        Of `LEVELS`: where to plant them.
     """
     rng = np.random.default_rng(seed)
     kinds: list[tuple[str, Callable[[], Mutant | None]]] = []
     words = memories.of_rtl(chip.hierarchical, chip.manifest)
     changes = {**CHANGES, **choice_fault.of_chip(chip)}
-    for level in LEVELS:
+    for level in levels:
         if level != "rtl" and chip.netlist is None:
             continue
         for kind, change in changes.items():
@@ -136,7 +140,7 @@ def mutants(chip: Chip, stale: memories.Words, number: int, seed: int) -> Iterat
         before = made
         for _, make in kinds:
             mutant = make()
-            if mutant is not None and made < number:
+            if mutant is not None and mutant.level in levels and made < number:
                 made += 1
                 yield mutant
         if made == before:

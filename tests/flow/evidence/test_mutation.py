@@ -56,10 +56,9 @@ def test_the_chip_without_a_fault_passes(chip: Chip) -> None:
             assert findings == [], name
 
 
-def test_every_fault_is_caught(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mutation, "LEVELS", ("rtl", "netlist"))
+def test_every_fault_is_caught(chip: Chip) -> None:
     stale = mutation.stale(chip.graph, chip)
-    drawn = mutation.mutants(chip, stale, MUTANTS, seed())
+    drawn = mutation.mutants(chip, stale, MUTANTS, seed(), ("rtl", "netlist"))
     found = [mutation.judge(mutant) for mutant in drawn]
     summary = mutation.summary(found)
     assert summary["mutants"] == MUTANTS
@@ -74,6 +73,12 @@ def test_every_fault_is_caught(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> N
         if item.kind != "block RAM enabled to write":
             assert item.by[0] == f"{place}.{item.level}", item
     assert {"memories.rtl", "memories.netlist"} <= set(summary["by obligation"])
+
+
+def test_faults_of_one_level_alone(chip: Chip) -> None:
+    stale = mutation.stale(chip.graph, chip)
+    drawn = list(mutation.mutants(chip, stale, 8, seed(), ("netlist",)))
+    assert [mutant.level for mutant in drawn] == ["netlist"] * 8
 
 
 @pytest.fixture(scope="module")
