@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count, cycle, takewhile, zip_longest
+from itertools import chain, count, cycle, islice, takewhile, zip_longest
 from statistics import fmean
 from typing import Any
 
@@ -142,7 +142,8 @@ def compare_tokens(
     """Generate on both and compare.
 
     Each prompt runs greedily once (and at least one at every pace of the surroundings) and with
-    every seed, at changing paces; more seeds follow until `tokens` are compared.
+    every seed, at changing paces; more seeds follow until `tokens` are compared. Prompts take turns
+    at the paces, so that each meets all of them.
 
     Parameters
     ----------
@@ -157,12 +158,14 @@ def compare_tokens(
     temperature : float
         Positive. Of sampled sequences: this and twice this in turn.
     fill : bool
-        Also run prompts up to the whole context, which show the longest step.
+        Also sample at every pace, however few prompts and seeds there are, and run prompts up to
+        the whole context, which show the longest step.
     adapter : AdapterImage or None
         What the selected slot of the chip holds.
     """
     seen = _Seen(graph, chip, adapter)
-    planned = max(len(prompts), len(PACES)) + len(prompts) * len(seeds)
+    sampled = len(prompts) * len(seeds)
+    planned = max(len(prompts), len(PACES)) + (max(sampled, len(PACES)) if fill else sampled)
     for case, pace in zip(
         _cases(graph, prompts, seeds, tokens, temperature, chip.top_k), cycle(PACES), strict=False
     ):
@@ -371,12 +374,19 @@ def _cases(
     endless = graph.context > tokens or graph.replay
     limit = -(-tokens // len(prompts)) if endless else 0
     # Greedily at every pace, though there may be fewer prompts.
-    for prompt, _ in zip(cycle(prompts), range(max(len(prompts), len(PACES))), strict=False):
+    for prompt, _ in zip(_turns(prompts), range(max(len(prompts), len(PACES))), strict=False):
         yield Case(tuple(prompt), 0, 0, limit)
     more = count(max(seeds, default=0) + 1)
+    turns = islice(_turns(prompts), len(prompts), None)
     for seed in chain(seeds, more):
-        for prompt, beta, top_k in zip(prompts, betas, kept, strict=False):
+        for prompt, beta, top_k in islice(zip(turns, betas, kept, strict=False), len(prompts)):
             yield Case(tuple(prompt), beta, seed, limit, top_k)
+
+
+def _turns(prompts: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
+    """All prompts again and again, each time beginning with the next one."""
+    for first in count():
+        yield from (prompts[(first + k) % len(prompts)] for k in range(len(prompts)))
 
 
 def _filling(graph: IntegerGraph, seen: Mapping[int, int]) -> list[int]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+import pytest
 
+from flow import verify
 from flow.evidence import coverage, part_coverage
 from flow.evidence.coverage import Run
-from rtl_gen.ir.integer import Route
+from flow.simulate import Chip, Pace, Step
+from rtl_gen.golden import interpreter
+from rtl_gen.ir.integer import IntegerGraph, Route
 from tests.flow.evidence import shapes
 
 
@@ -49,6 +55,38 @@ def test_a_text_longer_than_the_context_is_cut_where_it_begins_anew(tmp_path: Pa
     assert sum((part.tokens for part in parts), ()) == tokens
     assert last.ending(graph) == "limit"
     assert coverage.of_tokens(graph, [*parts])["position, no token drawn"]["hit"] == 2
+
+
+class _Golden:
+    """Stands for a chip that does as golden does."""
+
+    top_k = 0
+
+    def __init__(self, graph: IntegerGraph) -> None:
+        self.graph = graph
+
+    def pace(self, pace: Pace) -> None:
+        """All paces give the same."""
+
+    def generate(self, prompt: tuple[int, ...], **how: int) -> Iterator[Step]:
+        for token in interpreter.generate(self.graph, prompt, **how):
+            yield Step(token, 1, 1, 0, last=False)
+
+
+@pytest.mark.parametrize(("prompts", "seeds"), [(1, 1), (2, 1), (3, 1), (2, 3), (4, 1)])
+def test_few_prompts_meet_all_surroundings(tmp_path: Path, prompts: int, seeds: int) -> None:
+    """Sampled in each, too; and with two prompts each of them, the longer one as well."""
+    graph = replace(shapes.make("llama", tmp_path).graph, eos=())
+    given = [[1, 2, 3], [4], [5], [6]][:prompts]
+    result = verify.compare_tokens(
+        graph, cast(Chip, _Golden(graph)), prompts=given, seeds=range(seeds), tokens=8
+    )
+    report = result.coverage
+    assert report["surroundings"]["holes"] == []
+    assert report["surroundings × choice"]["holes"] == []
+    if prompts <= 2:
+        assert report["surroundings × step"]["holes"] == []
+    assert result.mismatches == ()
 
 
 def test_frames(tmp_path: Path) -> None:
