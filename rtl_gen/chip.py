@@ -341,13 +341,13 @@ class Chip(wiring.Component):
     def _sinks(self, m: Module, source: Any) -> None:
         """Results to memory, cache, sampler or output; completion; the token loop."""
         memory, sequencer, units = self.memory, self.sequencer, self.units
-        accepts = Signal(init=1)
-        offered = source.valid & accepts
+        offered = Signal()
         m.d.comb += [
+            offered.eq(source.valid),
+            source.ready.eq(1),
             memory.d.payload.eq(source.payload),
             memory.d.valid.eq(offered),
             memory.d_write.eq(self._to("memory")),
-            source.ready.eq(accepts),
             sequencer.done.eq(memory.done),
             self.busy.eq(sequencer.busy),
             self.cycles.eq(sequencer.cycles),
@@ -359,7 +359,7 @@ class Chip(wiring.Component):
                 m.d.comb += port.valid.eq(offered & self._to(name))
         if not self.tokens:
             with m.If(self._to("output")):
-                m.d.comb += accepts.eq(self.o.ready)
+                m.d.comb += [source.ready.eq(self.o.ready), offered.eq(source.valid & self.o.ready)]
             data = Signal(signed(16))
             m.d.comb += [
                 data.eq(split(source.payload, self.elements)[0]),
@@ -377,7 +377,9 @@ class Chip(wiring.Component):
         m.d.comb += sample.i.payload.eq(source.payload)
         m.d.comb += sample.i.valid.eq(source.valid & self._to("sample"))
         if sample.places:  # else it never stalls while it counts logits
-            m.d.comb += accepts.eq(sample.i.ready | ~self._to("sample"))
+            # The sampler ends its instruction itself, so the walk of the results may run ahead of
+            # it: that it waits stays off the path to `done`.
+            m.d.comb += source.ready.eq(sample.i.ready | ~self._to("sample"))
         wiring.connect(m, sample.o, sequencer.drawn)
         with m.If(self._to("sample")):
             m.d.comb += sequencer.done.eq(sample.o.valid)
