@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from flow import files
-from flow.silicon import cell, channel, floorplan, layout, netlist, tiles
+from flow.silicon import cell, channel, floorplan, hold, layout, netlist, table, tiles
 from flow.silicon.channel import Assembly, Block
 from flow.silicon.target import AsicTarget
 from flow.silicon.tiles import Tile
+from flow.silicon.timing import SHIPPED
 from flow.silicon.timing import drawn as drawn_as
 from flow.tools import base, coriolis, klayout
+
+FASTEST = "ff"
+"""Corner that hold is decided at."""
 
 STRAP = "power_strap"
 STRAP_AT = (0.765, 2.295)
@@ -32,9 +36,12 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
         layout.place(mapped, target, where, views, folder, log)
         return
     library = cell.read(views / "library.json")
-    found = tiles.cut(design, library, target.tile_cells, layout.CLOCK)
+    delays = hold.shortest(table.read(SHIPPED / target.process / f"{FASTEST}.lib"))
+    found = tiles.cut(design, library, delays, target.tile_cells, layout.CLOCK)
+    late = sum(gate.unit == netlist.HOLD for tile in found for gate in tile.design.gates)
     print(f"  {len(found)} tiles of up to {max(len(tile.design.gates) for tile in found)} cells, "
-          f"{len(tiles.nets(found))} nets between them", file=sys.stderr)  # fmt: skip
+          f"{len(tiles.nets(found))} nets between them, {late} buffers for hold",
+          file=sys.stderr)  # fmt: skip
     place_tiles(found, design.top, design.ports, target, where, views, folder, log)
 
 

@@ -17,6 +17,7 @@ from rtl_gen.errors import FlowError
 OUTSIDE = "outside"
 CONTROL = "control"
 CLOCK_TREE, BUFFERS, DIODES = "clock tree", "fan-out buffers", "antenna diodes"
+HOLD = "hold buffers"
 
 TIES = {"0": ("zero_x1", "zero"), "1": ("one_x1", "one")}
 BUFFER = "buf_x1"

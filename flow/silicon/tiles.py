@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flow.silicon import netlist, partition
+from flow.silicon import hold, netlist, partition
 from flow.silicon.cell import Library
 from flow.silicon.channel import Assembly
 from flow.silicon.netlist import ANTENNA, TIES, Gate, Netlist
@@ -37,10 +37,18 @@ class Tile:
     nets: Mapping[str, str]
 
 
-def cut(design: Netlist, library: Library, most: int, clock: str) -> tuple[Tile, ...]:
+def cut(
+    design: Netlist, library: Library, delays: Mapping[str, float], most: int, clock: str
+) -> tuple[Tile, ...]:
     """Cut a chip into tiles of at most `most` of its gates.
 
-    Every tile has tie cells of its own, and an antenna diode at each input but the clock.
+    Every tile has tie cells of its own, an antenna diode at each input but the clock, and buffers
+    at inputs that change too soon after another tile's clock.
+
+    Parameters
+    ----------
+    delays : mapping of str to float
+        Shortest delay (ns) of each cell, see `flow.silicon.hold`.
     """
     ties = {cell for cell, _ in TIES.values()}
     constants = {wire: gate for gate in design.gates if gate.cell in ties
@@ -51,8 +59,9 @@ def cut(design: Netlist, library: Library, most: int, clock: str) -> tuple[Tile,
     for part in found:
         ends.update({net for gate in part for net in gate.pins.values()})
     ends.update(list(design.ports))
+    late = hold.buffers(found, library, delays)
     return tuple(
-        _tile(f"tile{number}", part, ends, constants, library, clock)
+        _tile(f"tile{number}", part, ends, constants, library, clock, late[number])
         for number, part in enumerate(found)
     )
 
@@ -64,6 +73,7 @@ def _tile(
     constants: Mapping[str, Gate],
     library: Library,
     clock: str,
+    late: Mapping[str, int],
 ) -> Tile:
     used = sorted({net for gate in gates for net in gate.pins.values()})
     driven = {
@@ -73,11 +83,14 @@ def _tile(
     outside = [net for net in used if net not in constants and ends[net] > 1]
     port = {net: clock if net == clock else f"p{index}" for index, net in enumerate(outside)}
     ways = {port[net]: "output" if net in driven else "input" for net in outside}
+    chains = {net: hold.chain(port[net], count) for net, count in late.items()}
+    inner = port | {net: end for net, (end, _) in chains.items()}
     inside = [
-        Gate(gate.name, gate.cell, {pin: port.get(net, net) for pin, net in gate.pins.items()},
+        Gate(gate.name, gate.cell, {pin: inner.get(net, net) for pin, net in gate.pins.items()},
              gate.unit)
         for gate in gates
     ]  # fmt: skip
+    inside += [gate for _, added in chains.values() for gate in added]
     inside += [constants[net] for net in used if net in constants]
     inside += [
         Gate(f"d{index}", ANTENNA, {"i": pin}, netlist.DIODES)

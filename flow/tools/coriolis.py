@@ -15,6 +15,7 @@ ENVIRONMENT = "coriolis"
 _SHOWN = re.compile(r"\s+o\s+(Placing|Running (?:Kite|Katana|Global|Negociate).*|Global routing.*"
                     r"|Building detailed routing.*|Antenna effect.*)")  # fmt: skip
 _FAULT = re.compile(r"HurricaneError: (?:\[BUG\] )?(.+?)(?: \[|<|$)", re.MULTILINE)
+_NO_ROOM = "Cannot find a diode nearby"
 _COMPLETE = re.compile(r"(Track Segment|Wire Length) Completion Ratio \.* ?([\d.]+)% \[(.+?)\]")
 
 
@@ -28,10 +29,14 @@ class Routing:
         Length of all routed wires.
     open_segments : int
         Segments without a track.
+    bare_gates : int
+        Groups of gates at long wires that found no room for a diode nearby: what the antenna rules
+        allow them has to be seen.
     """
 
     wires_um: float
     open_segments: int
+    bare_gates: int
 
 
 def version() -> str:
@@ -86,4 +91,4 @@ def metrics(log: str) -> Routing:
         raise ValueError("the log of Coriolis has no completion ratios")
     _, missing = found["Track Segment"].split("+")
     length, _ = found["Wire Length"].split("+")
-    return Routing(float(length.removesuffix("um")), int(missing))
+    return Routing(float(length.removesuffix("um")), int(missing), log.count(_NO_ROOM))

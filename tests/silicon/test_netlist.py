@@ -136,7 +136,10 @@ def test_wires_are_split_between_the_ends_of_a_net() -> None:
 
 def test_coriolis_says_how_much_is_routed() -> None:
     found = coriolis.metrics((STORED / "coriolis.log").read_text())
-    assert found == coriolis.Routing(wires_um=191919.0, open_segments=0)
+    assert found == coriolis.Routing(wires_um=191919.0, open_segments=0, bare_gates=0)
+    refused = "Net n1 (rps:4)\n        Cannot find a diode nearby <id:1 RoutingPad>.\n"
+    text = refused * 2 + (STORED / "coriolis.log").read_text()
+    assert coriolis.metrics(text).bare_gates == 2
     with pytest.raises(ValueError, match="no completion"):
         coriolis.metrics("")
 

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
-from flow.silicon import cell, channel, partition, tiles
+from flow.silicon import cell, channel, hold, partition, table, tiles
 from flow.silicon.channel import Block
-from flow.silicon.netlist import ANTENNA, Gate, Netlist
+from flow.silicon.netlist import ANTENNA, HOLD, Gate, Netlist
 from flow.silicon.tiles import Tile
+from flow.silicon.timing import SHIPPED
 from rtl_gen.errors import FlowError
 
 LIBRARY = cell.read(Path(__file__).parent / "stored/library.json")
+SLOW = {"dff_x1": 1.0, "buf_x1": 0.1}
+"""Delays that need no buffers."""
 
 
 def rings(count: int, size: int) -> list[Gate]:
@@ -84,7 +87,7 @@ def assembled(parts: tuple[Tile, ...], ports: dict[str, str]) -> channel.Assembl
 
 def test_joined_tiles_are_the_chip() -> None:
     design = chip()
-    parts = tiles.cut(design, LIBRARY, 4, "clk")
+    parts = tiles.cut(design, LIBRARY, SLOW, 4, "clk")
     assert len(parts) > 1
     assembly = assembled(parts, dict(design.ports))
     placed = {tile.name: fake(tile) for tile in parts}
@@ -123,7 +126,7 @@ def test_joined_tiles_are_the_chip() -> None:
 
 def test_names_that_clash_are_refused() -> None:
     design = chip()
-    parts = tiles.cut(design, LIBRARY, 4, "clk")
+    parts = tiles.cut(design, LIBRARY, SLOW, 4, "clk")
     placed = {tile.name: fake(tile) for tile in parts}
     assembly = assembled(parts, dict(design.ports))
     _, joined = tiles.joined(parts, "chip", design.ports, placed, assembly, LIBRARY)
@@ -203,3 +206,45 @@ def test_every_net_of_the_channel_is_one_piece_of_metal() -> None:
     for (a, (one_layer, one)), (b, (two_layer, two)) in itertools.combinations(enumerate(metal), 2):
         if one_layer == two_layer and root(a) != root(b):
             assert not touch(one, two, least[one_layer] - 1e-6)
+
+
+def test_short_paths_between_tiles_get_buffers() -> None:
+    delays = hold.shortest(table.read(SHIPPED / "c4m_sky130/ff.lib"))
+    assert 0.005 < delays["inv_x1"] < delays["buf_x1"] < delays["dff_x1"] < 0.2
+    row = [
+        Gate("f0", "dff_x1", {"clk": "clk", "i": "a", "q": "direct"}, "u"),
+        Gate("f1", "dff_x1", {"clk": "clk", "i": "a", "q": "inner"}, "u"),
+        *(Gate(f"b{i}", "buf_x1", {"i": f"n{i - 1}" if i else "inner", "q": f"n{i}"}, "u")
+          for i in range(9)),
+    ]  # fmt: skip
+    reads = [
+        Gate("g0", "dff_x1", {"clk": "clk", "i": "direct", "q": "x"}, "u"),
+        Gate("g1", "dff_x1", {"clk": "clk", "i": "n8", "q": "y"}, "u"),
+        Gate("g2", "inv_x1", {"i": "direct", "nq": "z"}, "u"),
+        Gate("g3", "inv_x1", {"i": "a", "nq": "w"}, "u"),
+    ]
+    found = hold.buffers([row, reads], LIBRARY, delays)
+    assert found[0] == {}
+    # The long way has delays enough, and inputs of the chip come from no register.
+    assert found[1].keys() == {"direct"}
+    count = found[1]["direct"]
+    assert delays["dff_x1"] + count * delays["buf_x1"] >= hold.LEAST_NS
+    assert delays["dff_x1"] + (count - 1) * delays["buf_x1"] < hold.LEAST_NS
+
+
+def test_buffers_stand_between_a_port_and_what_reads_it() -> None:
+    fast = {"dff_x1": 0.1, "buf_x1": 0.1}
+    (tile, *_) = [
+        tile for tile in tiles.cut(chip(), LIBRARY, fast, 4, "clk")
+        if any(gate.unit == HOLD for gate in tile.design.gates)
+    ]  # fmt: skip
+    added = [gate for gate in tile.design.gates if gate.unit == HOLD]
+    port = added[0].pins["i"]
+    assert tile.design.ports[port] == "input"
+    readers = [gate for gate in tile.design.gates if port in gate.pins.values()]
+    assert {gate.cell for gate in readers} == {ANTENNA, "buf_x1"}
+    ends = {gate.pins["q"] for gate in added} - {gate.pins["i"] for gate in added}
+    assert all(
+        any(end in gate.pins.values() for gate in tile.design.gates if gate.unit != HOLD)
+        for end in ends
+    )
