@@ -43,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " --views results/pdk/c4m_sky130 --folder results/cartpole_mlp/sky130",
     )  # fmt: skip
     add_files(stage, "config", "--mapped", "--views", "--folder")
+    stage.add_argument("--jobs", type=int, default=1, metavar="N", help="tiles at once (default 1)")
 
     stage = add_stage(
         subparsers, "lvs", _lvs, "compare a layout with its netlist",
@@ -116,7 +117,7 @@ def _map(args: argparse.Namespace) -> int:
 def _layout(args: argparse.Namespace) -> int:
     chosen = target.load(args.config)
     hierarchy.place(args.mapped, chosen, str(args.config), args.views, args.folder,
-                    args.log or args.folder / "layout.log")  # fmt: skip
+                    args.log or args.folder / "layout.log", args.jobs)  # fmt: skip
     return 0
 
 

@@ -66,6 +66,7 @@ rule lay_out:
     wildcard_constraints:
         target=targets_of("asic"),
     priority: 2
+    threads: 2  # tiles at once
     conda:
         "../envs/intaglio.yaml"
     params:
@@ -77,7 +78,7 @@ rule lay_out:
     shell:
         "python -m flow layout {input.config} --mapped {input.mapped}"
         " --views results/pdk/c4m_sky130"
-        " --folder results/{wildcards.model}/{wildcards.target} --log {log}"
+        " --folder results/{wildcards.model}/{wildcards.target} --jobs {threads} --log {log}"
 
 
 rule compare_layout:

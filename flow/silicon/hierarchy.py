@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ STRAP_AT = (0.765, 2.295)
 
 
 def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Path,
-          log: Path) -> None:  # fmt: skip
+          log: Path, jobs: int = 1) -> None:  # fmt: skip
     """Lay out the chip of ``mapped.json``, in tiles if it has more than ``tile_cells`` cells.
 
-    Parameters and results are those of `flow.silicon.layout.place`.
+    Parameters and results are those of `flow.silicon.layout.place`; `jobs` tiles at once.
     """
     design = netlist.from_json(files.read_json(mapped))
     if len(design.gates) <= target.tile_cells:
@@ -42,12 +43,12 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
     print(f"  {len(found)} tiles of up to {max(len(tile.design.gates) for tile in found)} cells, "
           f"{len(tiles.nets(found))} nets between them, {late} buffers for hold",
           file=sys.stderr)  # fmt: skip
-    place_tiles(found, design.top, design.ports, target, where, views, folder, log)
+    place_tiles(found, design.top, design.ports, target, where, views, folder, log, jobs)
 
 
 def place_tiles(
     parts: Sequence[Tile], top: str, ports: Mapping[str, str], target: AsicTarget, where: str,
-    views: Path, folder: Path, log: Path,
+    views: Path, folder: Path, log: Path, jobs: int = 1,
 ) -> None:  # fmt: skip
     """Lay out every design of a tile once, stamp the tiles, join them and check the whole.
 
@@ -55,23 +56,27 @@ def place_tiles(
     ----------
     ports : mapping of str to str
         Ports of the chip; a net of the tiles has the name of the port that it is.
+    jobs : int
+        Tiles that are laid out at once.
     """
     library = cell.read(views / "library.json")
     drawn = {tile.name: tiles.laid_out(tile, parts) for tile in parts}
-    tries: list[dict[str, Any]] = []
-    records: dict[str, dict[str, Any]] = {}
-    for tile in parts:
-        if drawn[tile.name] != tile.name:
-            continue
+
+    def lay_out(tile: Tile) -> dict[str, Any]:
         here = folder / "tiles" / tile.name
         files.write_json(here / "mapped.json", netlist.to_json(tile.design))
         print(f"  {tile.name}: {len(tile.design.gates)} cells, {len(tile.nets)} pins",
               file=sys.stderr, flush=True)  # fmt: skip
         layout.place(here / "mapped.json", target, where, views, here,
-                     log.with_suffix(f".{tile.name}"), _tall)  # fmt: skip
-        record = files.read_json(here / "place.json")
-        tries += [{"tile": tile.name, **item} for item in record["tries"]]
-        records[tile.name] = record["chosen"]
+                     log.with_name(f"{log.stem}.{tile.name}.log"), _tall, tile.name)  # fmt: skip
+        return dict(files.read_json(here / "place.json"))
+
+    different = [tile for tile in parts if drawn[tile.name] == tile.name]
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        made = dict(zip([tile.name for tile in different], pool.map(lay_out, different),
+                        strict=True))  # fmt: skip
+    tries = [{"tile": name, **item} for name, record in made.items() for item in record["tries"]]
+    records = {name: record["chosen"] for name, record in made.items()}
     placed = {tile.name: files.read_json(folder / "tiles" / drawn[tile.name] / "layout.json")
               for tile in parts}  # fmt: skip
     blocks = [_block(tile, drawn[tile.name], placed[tile.name], library) for tile in parts]

@@ -81,7 +81,7 @@ def square(design: netlist.Netlist, library: cell.Library, part: float) -> floor
 
 
 def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Path,
-          log: Path, block: Plan = square) -> None:  # fmt: skip
+          log: Path, block: Plan = square, name: str = "") -> None:  # fmt: skip
     """Place, route, finish and check rules, in a larger core until all is well.
 
     Parameters
@@ -95,6 +95,8 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
         ``netlist.v`` (the netlist in the layout), ``drc.json``, ``antenna.json`` and
         ``place.json`` (how it went). If rules are broken at every utilization, these are of the
         try with the fewest violations: the checks judge it.
+    name : str
+        What is laid out, before each line that is shown.
 
     Raises
     ------
@@ -113,16 +115,17 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
     files.write(folder / "design.blif", netlist.blif(design))
     tries: list[dict[str, Any]] = []
     best: Path | None = None
+    shown = f"  {name} " if name else "  "
     for number, utilization in enumerate(target.utilization, 1):
         plan = block(design, library, utilization)
         trial = folder / f"try{number}"
         found = _route(design, plan, library, views, trial, log)
         if isinstance(found, str):
             tries.append({"utilization": utilization, "fault": found})
-            print(f"  {utilization:.0%}: {coriolis.NAME} gave up: {found}", file=sys.stderr)
+            print(f"{shown}{utilization:.0%}: {coriolis.NAME} gave up: {found}", file=sys.stderr)
             continue
         tries.append({"utilization": utilization, "open_segments": found.open_segments})
-        print(f"  {utilization:.0%}: {plan.width:.0f} x {plan.height:.0f} um, "
+        print(f"{shown}{utilization:.0%}: {plan.width:.0f} x {plan.height:.0f} um, "
               f"{found.open_segments} segments open", file=sys.stderr, flush=True)  # fmt: skip
         if found.open_segments:
             continue
@@ -132,7 +135,7 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
         finish(placed, routed, trial / "coriolis/routed.gds", library, trial, log)
         broken = broken_rules(trial)
         tries[-1] |= {"rows": plan.rows, **broken, **asdict(found)}
-        print(f"  {utilization:.0%}: {broken['violations']} violations of design rules, "
+        print(f"{shown}{utilization:.0%}: {broken['violations']} violations of design rules, "
               f"{broken['antennas']} of antenna rules", file=sys.stderr, flush=True)  # fmt: skip
         if best is None or sum(broken.values()) < sum(broken_rules(best).values()):
             best = trial
