@@ -25,6 +25,8 @@ examples:
 _COLUMNS = {
     "model": "model",
     "target": "target",
+    "weights__stored": "weights",
+    "weights__used": "used",
     "fpga__lut__count": "LUT4",
     "fpga__ff__count": "FF",
     "fpga__ebr__count": "EBR",
@@ -33,6 +35,7 @@ _COLUMNS = {
     "step__cycles__average": "cycles",
     "step__rate__fmax": "steps/s",
     "design__core__area": "µm²",
+    "quality__loss__integer": "loss",
     "quality__loss__delta": "loss +",
     "checks": "checks",
 }
@@ -130,7 +133,7 @@ def _cell(name: str, value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        if name == "quality__loss__delta":
-            return f"{value:+.4f}"
+        if name.startswith("quality__loss"):
+            return f"{value:+.4f}" if name.endswith("delta") else f"{value:.4f}"
         return f"{value:.1f}" if name == "timing__fmax" else f"{value:.0f}"
     return str(value)

@@ -138,8 +138,12 @@ def test_the_table_has_one_line_a_chip(tmp_path: Path, capsys: pytest.CaptureFix
     saved(tmp_path, "b", timings=[chips.timing(2, 48.0)])
     assert cli.main(["report", str(tmp_path / "results")]) == 0
     head, first, second = capsys.readouterr().out.splitlines()
-    assert head.split()[:3] == ["model", "target", "LUT4"]
-    assert first.split()[2:7] == ["5210", "4100", "21", "19", "66.0"]
+    assert head.split()[:5] == ["model", "target", "weights", "used", "LUT4"]
+    assert first.split()[4:9] == ["5210", "4100", "21", "19", "66.0"]
+    metrics = chips.metrics(tmp_path)["metrics"]
+    weights = [str(metrics[f"weights__{name}"]["value"]) for name in ("stored", "used")]
+    assert first.split()[2:4] == weights
+    assert f"{metrics['quality__loss__integer']['value']:.4f}" in first.split()
     assert second.endswith("FAIL: timing")
     assert cli.main(["report", str(tmp_path / "results"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
