@@ -8,7 +8,8 @@ gives it a value (ABC, combinational equivalence). ROMs have become gates, so th
 these functions. A state machine that synthesis gave one register a state is shown to have exactly
 one of them set after reset and after every step, and is compared in such states. Registers are
 found by the names that synthesis kept; one that it merged with another, or found to be constant,
-is found again by trying, and what was found is proved with the rest.
+is found again by trying, and what was found is proved with the rest. One that it left twice counts
+once.
 """
 
 from __future__ import annotations
@@ -91,8 +92,7 @@ def pair(rtl: Module, cells: Design, layout: Mapping[str, Any], mapped: Module) 
     lost = _searched(rtl, state, leaves, lost)
     leaves |= {bit: f"any:{bit}" for bit in lost}
     reached = set(leaves.values())
-    absent = [name for name in drawn.registers if f"r:{name}" not in reached]
-    if absent:
+    if absent := drawn.joined(reached):
         raise EvidenceError(f"no register of the RTL is {absent[0]} of the layout")
     functions = [(f"o:{name}", bit, drawn.output(name)) for name, bit in _bits(rtl, inputs=False)]
     functions += [
@@ -203,6 +203,30 @@ class _Drawn:
             for name, way in self.layout["ports"].items() if way == "input"
         }  # fmt: skip
         self.ports = {_plain(name): f"port {name}" for name in self.layout["ports"]}
+
+    def joined(self, reached: set[str]) -> list[str]:
+        """Take registers for the one of `reached` that has their next value; name the others.
+
+        Synthesis may leave a register twice. Fed by one net and one clock, both are equal from the
+        first edge on.
+        """
+        place = {name: bit for bit, name in self.leaves.items()}
+        known = {self._source(q): q for q in self.registers if f"r:{q}" in reached}
+        others = [q for q in self.registers if f"r:{q}" not in reached]
+        for q in others:
+            if self._source(q) in known:
+                self.leaves[place[f"r:{q}"]] = f"r:{known[self._source(q)]}"
+        return [q for q in others if self._source(q) not in known]
+
+    def _source(self, register: str) -> Bit:
+        """Bit that a register's next value comes from, through buffers."""
+        bit = self.module.ports[f"next {register}"][0]
+        while bit in self.module.drivers:
+            cell = self.module.cells[self.module.drivers[bit][0]]
+            if cell.type != "$_BUF_":
+                break
+            bit = cell.bit("A")
+        return bit
 
     def net(self, mapped: Module, bit: Bit) -> str:
         """Net that a bit of the mapped netlist is in the layout."""

@@ -134,6 +134,24 @@ def test_a_word_of_another_image_is_named(made: tuple[Module, Design, Any], tmp_
     assert compared(tmp_path, other, cells, layout, rtl)
 
 
+def test_a_register_that_is_there_twice(made: tuple[Module, Design, Any], tmp_path: Path) -> None:
+    """A second register feeds what the first one fed, its own data behind a buffer."""
+    rtl, cells, layout = made
+    changed = copy.deepcopy(layout)
+    found = changed["instances"]
+    first = next(item for item in found if item["cell"] == "dff")
+    old = first["pins"]["q"]
+    reader = next(item for item in found if item is not first and old in item["pins"].values())
+    reader["pins"] = {pin: "again" if net == old else net for pin, net in reader["pins"].items()}
+    found.append({"name": "b", "cell": "buf_", "pins": {"i": first["pins"]["i"], "q": "late"}})
+    twin = {"name": "f", "cell": "dff", "pins": {"clk": "clk", "i": "late", "q": "again"}}
+    found.append(twin)
+    assert compared(tmp_path / "twin", rtl, cells, changed, rtl) == []
+    twin["pins"]["i"] = "i_payload(0)"
+    with pytest.raises(EvidenceError, match="no register of the RTL is again"):
+        gates.pair(rtl, cells, changed, rtl)
+
+
 def test_a_clock_of_another_net_is_refused(made: tuple[Module, Design, Any]) -> None:
     rtl, cells, layout = made
     changed = copy.deepcopy(layout)
