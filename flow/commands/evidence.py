@@ -105,8 +105,8 @@ def _evidence(args: argparse.Namespace) -> int:
     content = ledger.collect(case, args.records)
     files.write_json(args.chip / "evidence.json", content)
     shown = ", ".join(f"{number} {state}" for state, number in content["verdicts"].items())
-    print(f"  {len(content['obligations'])} obligations: {shown}; worked {content['seconds']} s",
-          file=sys.stderr)  # fmt: skip
+    print(f"  {len(content['obligations'])} obligations: {shown}; worked {content['seconds']} s, "
+          f"{content['processor_seconds']} s of the processor", file=sys.stderr)  # fmt: skip
     return 0
 
 

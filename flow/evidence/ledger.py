@@ -6,6 +6,7 @@ today. One whose inputs changed is *stale* and must be made again.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ def prove(obligation: Obligation, case: Case, record: Path) -> Mapping[str, Any]
         same = known.get("inputs") == inputs and known.get("program") == program()
         if same and known.get("seal") == seal(known):
             return known
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), _processor()
     try:
         outcome = obligation.work(case, record.parent)
     except (FlowError, LookupError, TypeError, ValueError) as error:
@@ -110,6 +111,7 @@ def prove(obligation: Obligation, case: Case, record: Path) -> Mapping[str, Any]
         "findings": list(outcome.findings),
         "numbers": dict(outcome.numbers),
         "seconds": round(time.perf_counter() - begun, 2),
+        "processor_seconds": round(_processor() - used, 2),
         "inputs": inputs,
         "program": program(),
         "tools": dict(outcome.tools),
@@ -119,6 +121,12 @@ def prove(obligation: Obligation, case: Case, record: Path) -> Mapping[str, Any]
     content["seal"] = seal(content)
     files.write_json(record, content)
     return content
+
+
+def _processor() -> float:
+    """Seconds of processor time of this process and of the tools that it ran to their end."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def seal(record: Mapping[str, Any]) -> str:
@@ -153,6 +161,7 @@ def collect(case: Case, records: Sequence[Path]) -> dict[str, Any]:
         **about(case),
         "obligations": items,
         "seconds": round(sum(item["seconds"] for item in items), 2),
+        "processor_seconds": round(sum(item.get("processor_seconds", 0) for item in items), 2),
         "verdicts": {
             state: sum(item["verdict"] == state for item in items)
             for state in ("holds", "carried", "fails")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +60,22 @@ def test_what_holds_is_not_done_again(case: Case, tmp_path: Path) -> None:
     (case.path("chip")).write_text("module chip; wire a; endmodule")
     _judged(case, Outcome(()), tmp_path)
     assert CALLS == ["tiny"]
+
+
+def test_the_cost_is_on_record(case: Case, tmp_path: Path) -> None:
+    """Time on the clock, and of the processor, which a busy machine does not stretch."""
+
+    def work(_: Case, folder: Path) -> Outcome:
+        subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
+        time.sleep(0.3)
+        return Outcome(())
+
+    obligation = Obligation("a", "b", "c", "constants", ("chip",), "", work)
+    record = ledger.prove(obligation, case, tmp_path / "record.json")
+    assert record["processor_seconds"] > 0
+    assert record["seconds"] >= 0.3
+    collected = ledger.collect(case, [tmp_path / "record.json"])
+    assert collected["processor_seconds"] == record["processor_seconds"]
 
 
 def test_findings_fail(case: Case, tmp_path: Path) -> None:
