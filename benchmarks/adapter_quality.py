@@ -29,7 +29,7 @@ from flow.graph import read
 from flow.tools import base, yosys
 from rtl_gen.adapter.layout import lay_out
 from rtl_gen.adapter.pack import pack
-from rtl_gen.adapter.reader import LoraAdapter, LoraPair
+from rtl_gen.adapter.reader import LoraAdapter, LoraPair, load_adapter
 from rtl_gen.fabric.adapter_memory import AdapterMemory, Geometry
 from rtl_gen.ir.integer import IntegerGraph
 from rtl_gen.plan import Plan
@@ -126,9 +126,9 @@ def main() -> None:
     if not (args.memory or args.planned or args.cells):
         item = model.adapters.trained[0]
         opened = adapters.open_base(model, locate(model.checkpoint))
-        _, adapter, found = adapters.pack_folder(
-            model, opened, graph, args.adapter or Path(item.path), item.data
-        )
+        folder = args.adapter or Path(item.path)
+        adapter = load_adapter(folder, opened.graph, opened.weights)
+        found = adapters.dataset(opened, adapter, item.data)
     for rank in args.ranks:
         chip = of_rank(graph, rank)
         layout = lay_out(chip, plan)
