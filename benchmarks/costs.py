@@ -41,6 +41,12 @@ GRAPHS = {"serial_graph", "parallel_graph"}
 MOST_BITS = 4096
 """Bits of the largest memory that is mapped to standard cells."""
 
+OWN = (
+    "*.queue", "*.scale", "*.k_cache", "*.v_cache",
+    "$paramod*adder*", "$paramod*add_or_load*", "$paramod*queue_memory*",
+)  # fmt: skip
+"""Modules that are sampled with the one they are in, as patterns of names."""
+
 _ROM = re.compile(r"\.DEPTH\(32'd(\d+)\),\s*\.FILE\(\"(rom/\w+\.hex)\"\),\s*\.WIDTH\(32'd(\d+)\)")
 
 
@@ -60,16 +66,21 @@ def images(verilog: str, folder: Path) -> None:
         (folder / name).write_text(rom.image(words, bits))
 
 
-def own_cells(modules: Mapping[str, Mapping[str, int]], top: str, deep: bool) -> dict[str, int]:
-    """Cells of `top`, with `deep` also those of the modules in it."""
+def boxes(alone: str) -> str:
+    """Command that leaves out what is a part of its own inside of module `alone`."""
+    own = f"{' '.join(OWN)} {'%u ' * (len(OWN) - 1)}%d"
+    return f"blackbox {alone}.* $paramod* %u {own}"
+
+
+def own_cells(modules: Mapping[str, Mapping[str, int]], top: str) -> dict[str, int]:
+    """Cells of `top` and of the modules in it that are no black boxes."""
     total: Counter[str] = Counter()
     for name, count in modules[top].items():
-        if name not in modules:
-            if not name.startswith((f"{top}.", "$paramod")):  # a black box
-                total[name] += count
-        elif deep:
-            for inner, each in own_cells(modules, name, deep).items():
+        if name in modules:
+            for inner, each in own_cells(modules, name).items():
                 total[inner] += count * each
+        elif not name.startswith(("chip.", "$paramod")):  # a black box
+            total[name] += count
     return dict(sorted(total.items()))
 
 
@@ -78,7 +89,7 @@ def measure(component: Any, what: Part, family: str, liberty: Path | None) -> di
     start = time.monotonic()
     top = "chip.unit" if isinstance(component, Tied) else "chip"
     deep = what.kind in PRIMITIVES | GRAPHS
-    alone = "" if deep else top
+    left_out = "" if deep else boxes(top)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         verilog = convert(component, "chip")
@@ -93,15 +104,15 @@ def measure(component: Any, what: Part, family: str, liberty: Path | None) -> di
             }
             job = yosys.count_cells(
                 folder / "design.v", "chip", folder / "rom", family,
-                {name: value for name, value in defines.items() if value}, alone=alone,
+                {name: value for name, value in defines.items() if value}, boxes=left_out,
             )  # fmt: skip
         else:
             job = yosys.count_area(
-                folder / "design.v", "chip", folder / "rom", liberty, alone=alone
+                folder / "design.v", "chip", folder / "rom", liberty, boxes=left_out
             )
         base.run(job, folder / "job", folder / "log")
         text = (folder / "job/stat.json").read_text()
-    cells: dict[str, float] = {**own_cells(yosys.metrics(text), top, deep)}
+    cells: dict[str, float] = {**own_cells(yosys.metrics(text), top)}
     if liberty is not None:
         each = areas(liberty.read_text())
         total = sum(count * each[name] for name, count in cells.items())
@@ -156,13 +167,15 @@ def main() -> None:
         parser.error("--liberty goes with --family sky130, and the other way round")
     path = FOLDER / f"{options.family}.json"
     known = files.read_json(path)["samples"] if path.is_file() else []
-    table = {(row["kind"], tuple(sorted(row["parameters"].items()))): row for row in known}
+    # What is repeated may have other parameters than it had.
+    kept = [r for r in known if not options.again or options.kind not in {None, r["kind"]}]
+    table = {(row["kind"], tuple(sorted(row["parameters"].items()))): row for row in kept}
     with tempfile.TemporaryDirectory() as name:
         liberty = liberty_file(options.liberty, Path(name)) if options.liberty else None
         for sample in chain(samples(), chips(Path(name) / "checkpoints")):
             part = sample.part or of_component(sample.component)[0]
             key = (part.kind, part.parameters)
-            if options.kind not in {None, part.kind} or (key in table and not options.again):
+            if options.kind not in {None, part.kind} or key in table:
                 continue
             if options.family != "ecp5" and not sample.everywhere:
                 continue

@@ -355,7 +355,7 @@ def synthesize_alone(design: Path, top: str, rom: Path | None = None) -> Job:
 
 def count_cells(
     design: Path, top: str, rom: Path, family: str, defines: Mapping[str, int] | None = None,
-    *, alone: str = "",
+    *, boxes: str = "",
 ) -> Job:  # fmt: skip
     """Map a design to cells of an FPGA family, keeping its hierarchy; leaves ``stat.json``.
 
@@ -371,13 +371,13 @@ def count_cells(
         One of `FAMILIES`.
     defines : mapping of str to int, optional
         Verilog macros.
-    alone : str, optional
-        Map nothing below this module: those in it stay black boxes.
+    boxes : str, optional
+        Command that turns modules into black boxes.
     """
     inputs = {"design.v": design, "rom": rom}
     script = _COUNT.format(
         defines=_macros(defines), synth=_FAMILY[family].format(top=top),
-        top=top, boxes=f"blackbox {alone}.* $paramod*" if alone else "",
+        top=top, boxes=boxes,
     )  # fmt: skip
     if family == "ecp5":  # as chips are
         first, _, rest = script.partition("-sv ")
@@ -388,9 +388,8 @@ def count_cells(
     return _job(script, inputs, ("stat.json",))
 
 
-def count_area(design: Path, top: str, rom: Path, liberty: Path, *, alone: str = "") -> Job:
+def count_area(design: Path, top: str, rom: Path, liberty: Path, *, boxes: str = "") -> Job:
     """Map a design to the standard cells of a Liberty file; leaves ``stat.json`` with areas."""
-    boxes = f"blackbox {alone}.* $paramod*" if alone else ""
     script = _COUNT_ASIC.format(top=top, boxes=boxes)
     return _job(script, {"design.v": design, "rom": rom, "cells.lib": liberty}, ("stat.json",))
 

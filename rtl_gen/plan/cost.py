@@ -104,7 +104,10 @@ class Cost:
 
 
 def predict(
-    units: Mapping[str, Sequence[Part]], family: str, room: Resources | None = None
+    units: Mapping[str, Sequence[Part]],
+    family: str,
+    room: Resources | None = None,
+    built: LogicShare | None = None,
 ) -> Cost:
     """Resources of a chip of `units` (from `rtl_gen.plan.part.of_chip`).
 
@@ -113,9 +116,11 @@ def predict(
     room : Resources, optional
         Of the device: with fewer blocks than the chip wants, narrow multipliers of lanes and small
         ROMs are built from LUTs, the narrowest and smallest first, as the flow does.
+    built : LogicShare, optional
+        What is built from LUTs where there is no `room`: nothing if left out.
     """
     if room is None:
-        return _cost(units, family, LogicShare())
+        return _cost(units, family, built or LogicShare())
     costs: dict[LogicShare, Cost] = {}
 
     def used(share: LogicShare) -> tuple[float, float]:

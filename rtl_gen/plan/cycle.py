@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl_gen import tail
 from rtl_gen.blocks.const_matvec import RELEASED
 from rtl_gen.blocks.serial_matvec import SerialMatVec
 from rtl_gen.chip import UNCOUNTED, Chip
@@ -23,6 +22,7 @@ from rtl_gen.fabric.address import LEVELS
 from rtl_gen.fabric.attention_head import CACHE_LATENCY, WEIGHT_LATENCY
 from rtl_gen.fabric.pipeline import MULTIPLY, ROUND_SHIFT
 from rtl_gen.fabric.rom import LATENCY
+from rtl_gen.plan.part import has_cut
 from rtl_gen.program import HEADS, SINKS
 
 Times = NDArray[np.int64]
@@ -150,7 +150,7 @@ class _Timeline:
         taken, results = self._head(head, fields, start, commit, reads)
         # Past the skid and the tail, to the writer, which opens with the instruction.
         behind = 1 + sum(cycles for name, cycles in TAIL.items() if fields.get(name))
-        behind += self._cut()
+        behind += has_cut(self.chip)
         self.written = results + (behind if head not in UNCOUNTED else 0)
         self.done = int(self.written[-1])
         if SINKS[fields["sink"]] == "sample":
@@ -160,12 +160,6 @@ class _Timeline:
             self.free[head] = self.done + 1
         leave = max(commit + 1, taken + 1 if len(reads) else 0)
         self.loaded = max(leave, self.loaded + FETCH - 1) + 1
-
-    def _cut(self) -> int:
-        """Cycles of the register in the middle of the tail."""
-        program = self.chip.program
-        heads = {HEADS[item.fields["head"]] for item in program.instructions}
-        return tail.has_cut(self.chip.units, counted=not heads & UNCOUNTED)
 
     def _reads(self, fields: Mapping[str, int], start: int) -> Times:
         """When each beat of walk `a` is on offer at the head unit."""

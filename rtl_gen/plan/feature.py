@@ -53,8 +53,7 @@ def _const_matvec(s: Sizes) -> Features:
         "lane accumulators": lanes * s["acc"],
         "products": lanes * elements * term,
         "sums of a beat": lanes * grown if elements > 1 else 0,
-        # Yosys makes carry-save adders of more than two operands: slices of 3 to 2 bits.
-        "compressors": lanes * max(0, elements - 2) * grown,
+        "adders of a beat": lanes * (elements - 1) * grown,
         "elements": elements * max(s["acc"], s["bias"]),
         "inputs": elements * s["x"],
         "addresses": s["weight_bits"] + s["row_bits"],
@@ -84,14 +83,16 @@ def _rotary(s: Sizes) -> Features:
 
 
 def _attention(s: Sizes) -> Features:
-    heads = s["parallel"]
+    heads, elements = s["parallel"], s["elements"]
     return {
         "one": 1,
-        "waiting sums": heads * s["head_dim"] * s["acc"],
-        "cache words": s["word"],
-        "totals": heads * s["sum_bits"],
-        "elements": s["elements"] * s["acc"],
         "addresses": s["base_bits"],
+        "slices": s["word"] / s["slices"],
+        "writes": s["slices"] * s["banks"],
+        "banks": s["word"] * (s["banks"] - 1),
+        "totals": heads * s["sum_bits"],
+        "divided": elements * s["acc"],
+        "queue": elements * s["width"],
     }
 
 
@@ -219,7 +220,7 @@ def products(kind: str, s: Sizes) -> int:
         case "sample":
             return s["elements"]
         case "embedding":
-            return 1
+            return 1 - s.get("shifted", 0)
         case "rotary":
             return 2 * s["elements"]
         case "router":

@@ -47,10 +47,11 @@ def blocks(width: int, depth: int, family: str, *, written: bool = False, reader
     known = FAMILIES[family]
     shapes = known.shapes[: -1 if readers > 1 else None]
     count = min(-(-width // bits) * -(-depth // words) for words, bits in shapes)
-    # Yosys compares costs: 128 for a block, 4 for a distributed RAM; equal ones go to blocks.
-    if written and known.distributed and lut_words(width, depth) * 4 < count * 128:
-        return 0
-    return count
+    # Yosys compares costs (memory_libmap.cc): 128 for a block, 4 for a distributed RAM and half of
+    # one for every bit chosen between two rows of them; equal ones go to blocks.
+    rows = -(-depth // 16)
+    distributed = 4 * -(-width // 4) * rows + (rows - 1) * (width + 1) / 2
+    return 0 if written and known.distributed and distributed < 128 * count else count
 
 
 def banks(width: int, depth: int, family: str) -> int:
@@ -58,8 +59,3 @@ def banks(width: int, depth: int, family: str) -> int:
     shapes = FAMILIES[family].shapes
     words, _ = min(shapes, key=lambda s: (-(-width // s[1]) * -(-depth // s[0]), s[1]))
     return -(-depth // words)
-
-
-def lut_words(width: int, depth: int) -> int:
-    """Distributed RAMs of 16 words of 4 bits."""
-    return -(-width // 4) * -(-depth // 16)

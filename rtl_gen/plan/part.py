@@ -24,7 +24,7 @@ from rtl_gen.blocks.rotary import Rotary
 from rtl_gen.blocks.router import Router
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.blocks.serial_matvec import SerialMatVec
-from rtl_gen.chip import HEAD_CONFIG, TAIL_CONFIG, Chip
+from rtl_gen.chip import HEAD_CONFIG, TAIL_CONFIG, UNCOUNTED, Chip
 from rtl_gen.fabric.adapter_memory import BANKS, AdapterMemory
 from rtl_gen.fabric.adapter_port import AdapterPort
 from rtl_gen.fabric.address import LEVELS
@@ -39,6 +39,7 @@ from rtl_gen.fabric.skid import Skid
 from rtl_gen.fabric.sliced_ram import bank_depths
 from rtl_gen.fabric.vector_memory import VectorMemory
 from rtl_gen.ir.types import IntType
+from rtl_gen.program import HEADS
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,11 @@ def _bounded(fixed: Fixed) -> int:
     return int("low" in fixed and "high" in fixed)
 
 
+def _shifted(fixed: Fixed, port: str) -> int:
+    """Whether a product with this port is a shift: it is always the same power of two."""
+    return int(fixed.get(port, 0).bit_count() == 1)
+
+
 def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
     match unit:
         case Rom() | RomPair() | Ram():
@@ -122,6 +128,8 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
             yield part("sequencer", width=unit.program.width, depth_bits=depth,
                        tokens=unit.tokens, ends=len(unit.eos))  # fmt: skip
             yield _memory(unit.program)
+            if unit.history is not None:
+                yield _memory(unit.history)
         case ConstMatVec():
             yield from _const_matvec(unit)
         case Embedding():
@@ -129,6 +137,7 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
                 "embedding", elements=unit.elements, table_bits=_bits(unit, "table_base"),
                 row_bits=_bits(unit, "row_base"), index_bits=_bits(unit, "index"),
                 column_bits=_bits(unit, "columns"),
+                **({"shifted": 1} if _shifted(fixed, "columns") else {}),
             )  # fmt: skip
             yield part("requantize", unit.elements, acc=unit.table_width, width=unit.width)
             yield from (_memory(unit.table), _memory(unit.multipliers))
@@ -137,7 +146,7 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
                 "norm", width=_bits(unit, "low"), elements=unit.elements, size_bits=unit.size_bits,
                 half_bits=unit.half_bits, square_bits=unit.square_bits, bias=unit.bias_width,
                 gain_bits=_bits(unit, "gain_base"), centered=int(fixed.get("center") != 0),
-                scaled=int(fixed.get("size", 3).bit_count() != 1),
+                scaled=1 - _shifted(fixed, "size"),
             )  # fmt: skip
             yield from (_memory(unit.table), _memory(unit.gains))
         case Rotary():
@@ -263,12 +272,13 @@ def _attention(unit: Attention) -> Iterator[Part]:
         "attention", parallel=unit.parallel, head_dim=unit.head_dim, elements=unit.elements,
         element=unit.element_bits, acc=head.acc_bits, sum_bits=head.sum_bits,
         word=unit.word_bits, base_bits=_bits(unit, "cache_base"), width=_bits(unit, "low"),
+        slices=unit.slices, banks=len(bank_depths(unit.words)),
     )  # fmt: skip
     yield attention_head(head, unit.parallel)
     yield part("lane", unit.parallel * unit.head_dim, a=PROBABILITY_BITS + 1, b=unit.element_bits)
     for depth in bank_depths(unit.words):
         yield part("ram", 2 * unit.slices, width=unit.word_bits // unit.slices, depth=depth)
-    yield part("ram", unit.parallel, width=head.score_bits, depth=unit.context)
+    yield _memory(unit.scores)
     yield from (_memory(table) for table in unit.exp2)
     yield _memory(unit.reciprocal)
     if unit.sinks is not None:
@@ -316,12 +326,19 @@ def of_chip(chip: Chip) -> dict[str, list[Part]]:
         for port, field in ports.items()
         if field not in constant and port in chip.units[unit].signature.members
     )  # fmt: skip
+    # One at the end of the tail, and where it is cut one in its middle.
     units["control"] = [
         part("control", bits=bits, units=len(chip.units), tokens=chip.tokens, tails=tails,
              config=config),
-        part("skid", bits=bits),
+        part("skid", 1 + has_cut(chip), bits=bits),
     ]  # fmt: skip
     return units
+
+
+def has_cut(chip: Chip) -> bool:
+    """Whether a register cuts the chip's tail in two."""
+    used = {HEADS[item.fields["head"]] for item in chip.program.instructions}
+    return tail.has_cut(chip.units, counted=not used & UNCOUNTED)
 
 
 UNIT_OF = {"attend": "attention"}

@@ -90,7 +90,8 @@ def test_an_unknown_cell_is_not_counted_as_nothing() -> None:
 @pytest.mark.parametrize(
     ("width", "depth", "written", "want"),
     [(36, 512, False, 1), (37, 512, False, 2), (128, 2048, False, 15), (9, 16384, False, 8),
-     (21, 64, True, 0), (16, 128, True, 1), (1, 2, False, 1)],
+     (21, 64, True, 1), (16, 64, True, 0), (16, 112, True, 1), (12, 80, True, 0),
+     (20, 80, True, 1), (16, 128, True, 1), (1, 2, False, 1)],
 )  # fmt: skip
 def test_memories_become_blocks(width: int, depth: int, written: bool, want: int) -> None:
     assert blocks(width, depth, "ecp5", written=written) == want
