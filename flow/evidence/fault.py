@@ -44,8 +44,8 @@ def _flip_table(words: Any, stale: Any, rng: Any) -> Any:
 
 def _swap_rows(words: Any, stale: Any, rng: Any) -> Any:
     """Two different words of the weights exchanged."""
-    bits = words["matvec_weight"]
-    for _ in range(100):
+    bits = words.get("matvec_weight", ())
+    for _ in range(100 if len(bits) > 1 else 0):
         a, b = (int(index) for index in rng.choice(len(bits), 2, replace=False))
         if (bits[a] != bits[b]).any():
             changed = bits.copy()
@@ -56,6 +56,8 @@ def _swap_rows(words: Any, stale: Any, rng: Any) -> Any:
 
 def _scale(words: Any, stale: Any, rng: Any) -> Any:
     """A row's multiplier one too large."""
+    if "matvec_row" not in words:
+        return None
     changed = words["matvec_row"].copy()
     word = int(rng.integers(len(changed)))
     value = int((changed[word, :16].astype(np.int64) << np.arange(16)).sum()) + 1

@@ -91,6 +91,12 @@ def wired(tmp_path_factory: pytest.TempPathFactory) -> Chip:
     return built(shapes.Made(graph, emitted), folder, mapped=True)
 
 
+@pytest.mark.parametrize("kind", sorted(fault.CHANGES))
+def test_a_fault_of_a_memory_that_a_chip_has_not_is_none(kind: str) -> None:
+    """All matrices may be wired in space."""
+    assert fault.CHANGES[kind]({}, {}, np.random.default_rng(seed())) is None
+
+
 def test_matrices_wired_in_space_are_shown(wired: Chip) -> None:
     """In the RTL, and by the functions of all registers in the netlist."""
     for level in ("rtl", "netlist"):
