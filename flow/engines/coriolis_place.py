@@ -129,14 +129,36 @@ def describe(cell: Any) -> dict[str, Any]:
     }
 
 
+def join_roots(cell: Any, clock: str) -> None:
+    """Give the clock to every buffer of its tree that has something to drive and no input.
+
+    A block so small that the tree's root is its only node has several root buffers, of which
+    Coriolis 2.5.4 connects the first.
+    """
+    net = cell.getNet(clock)
+    for instance in cell.getInstances():
+        if not instance.getName().startswith("spare_buffer"):
+            continue
+        plugs = {plug.getMasterNet().getName(): plug for plug in instance.getPlugs()}
+        if plugs["q"].getNet() is not None and plugs["i"].getNet() is None:
+            plugs["i"].setNet(net)
+
+
 def main() -> int:
     """Run; 0 if everything is routed."""
     plan = json.loads(Path("floorplan.json").read_text())
     set_up(plan)
     from coriolis.plugins.block.block import Block
 
+    class Rooted(Block):
+        """Block whose clock tree may have one node, see `join_roots`."""
+
+        def splitHTrees(self) -> None:
+            super().splitHTrees()
+            join_roots(self.conf.cellPnR, plan["clock"])
+
     cell = CRL.Blif.load("design")
-    block = Block(configure(cell, plan))
+    block = Rooted(configure(cell, plan))
     routed = block.doPnR()
     block.save()
     Path(f"{cell.getName()}.gds").rename("routed.gds")

@@ -130,6 +130,10 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
         if found.open_segments:
             continue
         placed = files.read_json(trial / "coriolis/layout.json")
+        if opened := netlist.open_pins(placed, library):
+            tries[-1]["fault"] = f"{len(opened)} pins without a net, among them {opened[0]}"
+            print(f"{shown}{utilization:.0%}: {tries[-1]['fault']}", file=sys.stderr, flush=True)
+            continue
         placed["pins"] = {net: at for net, _, at in plan.pins}
         routed = netlist.routed(placed, design, library)
         finish(placed, routed, trial / "coriolis/routed.gds", library, trial, log)

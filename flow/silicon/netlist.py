@@ -248,6 +248,16 @@ def routed(placed: Mapping[str, Any], mapped: Netlist, library: Library) -> Netl
     return Netlist(mapped.top, mapped.ports, tuple(gates))
 
 
+def open_pins(placed: Mapping[str, Any], library: Library) -> list[str]:
+    """Inputs of placed cells that nothing is connected to, as ``instance.pin``."""
+    return [
+        f"{item['name']}.{pin}"
+        for item in placed["instances"] if item["cell"] in library.cells
+        for pin in library.cells[item["cell"]].pins
+        if pin not in item["pins"] and pin not in library.cells[item["cell"]].outputs
+    ]  # fmt: skip
+
+
 def _brackets(name: str) -> str:
     return name.replace("(", "[").replace(")", "]")
 

@@ -91,6 +91,15 @@ def test_a_layout_gives_the_netlist_back_with_what_was_added() -> None:
         netlist.routed(placed, mapped, LIBRARY)
 
 
+def test_inputs_that_place_and_route_leaves_open_are_found() -> None:
+    pins = {"clk": "clk", "i": "n1"}  # an output may be open
+    placed = {"instances": [{"name": "f", "cell": "dff_x1", "pins": pins},
+                            {"name": "t", "cell": "tie", "pins": {}}]}  # fmt: skip
+    assert netlist.open_pins(placed, LIBRARY) == []
+    del pins["clk"]
+    assert netlist.open_pins(placed, LIBRARY) == ["f.clk"]
+
+
 def test_two_ports_with_one_alias_are_refused() -> None:
     twins = netlist.Netlist("chip", {"a_b": "input", "a__b": "input"}, ())
     with pytest.raises(FlowError, match="a_b and a__b"):
