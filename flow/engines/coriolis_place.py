@@ -150,15 +150,15 @@ def main() -> int:
     set_up(plan)
     from coriolis.plugins.block.block import Block
 
-    class Rooted(Block):
-        """Block whose clock tree may have one node, see `join_roots`."""
-
-        def splitHTrees(self) -> None:
-            super().splitHTrees()
-            join_roots(self.conf.cellPnR, plan["clock"])
-
     cell = CRL.Blif.load("design")
-    block = Rooted(configure(cell, plan))
+    block = Block(configure(cell, plan))
+    split = block.splitHTrees
+
+    def split_and_join() -> None:
+        split()
+        join_roots(block.conf.cellPnR, plan["clock"])
+
+    block.splitHTrees = split_and_join
     routed = block.doPnR()
     block.save()
     Path(f"{cell.getName()}.gds").rename("routed.gds")
