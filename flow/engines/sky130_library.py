@@ -7,6 +7,7 @@ cells alone, ``models/{tt,ss,ff}.spice``.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -39,6 +40,16 @@ LENGTH, NARROWEST, WIDEST = 0.15e-6, 0.84e-6, 2.3e-6
 WRAP = "    af.wrapLibrary(lib, 0)\n"
 
 
+PATIENCE = 120.0
+"""Seconds for the layout of a cell; c4m-flexcell 0.4.7 gives it one, too few on a busy machine."""
+
+_wait = asyncio.wait
+
+
+async def _patient(tasks: Any, *, timeout: float | None = None, **rest: Any) -> Any:
+    return await _wait(tasks, timeout=timeout if timeout is None else PATIENCE, **rest)
+
+
 def direction(net: str) -> str:
     """Give what Coriolis wants to know about a net of a cell."""
     return SUPPLIES.get(net, "out" if net in OUTPUTS else "in")
@@ -46,6 +57,8 @@ def direction(net: str) -> str:
 
 def cells() -> Any:
     """Give the library with all layouts made."""
+    waiting: Any = asyncio
+    waiting.wait = _patient
     canvas = StdCellCanvas(
         tech=tech, nmos=_nmos, nmos_min_w=LEAST_WIDTH, pmos=_pmos, pmos_min_w=LEAST_WIDTH,
         cell_height=ROW_HEIGHT, cell_horplacement_grid=GRID, m1_vssrail_width=RAIL,
