@@ -66,9 +66,9 @@ rule lay_out:
     wildcard_constraints:
         target=targets_of("asic"),
     priority: 2
-    threads: 2  # tiles at once
     conda:
         "../envs/intaglio.yaml"
+    threads: 2  # tiles at once
     params:
         settings=of_target("target_settings", "utilization", "tile_cells"),
         sources=intaglio.sources("layout"),
