@@ -24,6 +24,7 @@ def test_every_style_gives_its_top_module(style: str, streams: bool) -> None:
         stages=2,
         lanes=64,
         packed=False,
+        rounds=0,
     )
     if style == "da4ml":
         pytest.importorskip("da4ml", reason="needs da4ml: pip install -e '.[benchmark]'")

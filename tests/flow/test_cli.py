@@ -78,8 +78,10 @@ def test_an_interrupt_is_tidy(
 
 
 def test_an_interrupted_process_ends_without_a_traceback(tmp_path: Path) -> None:
+    # Behind a shell that started the tests in the background, interrupts would be ignored.
     code = (
-        "import sys, time; from flow import cli; from flow.commands import doctor;"
+        "import signal, sys, time; from flow import cli; from flow.commands import doctor;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "doctor.run = lambda _: (print('here', flush=True), time.sleep(60));"
         "sys.exit(cli.main(['doctor']))"
     )

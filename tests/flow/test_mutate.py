@@ -24,7 +24,7 @@ from tests.testbench import toy
 ROOT = Path(__file__).parents[2]
 LANES = 16
 WEIGHT_BITS = 8
-TOKENS = 150
+TOKENS = 2000
 
 
 def write(folder: Path, verilog: str, images: Mapping[str, str]) -> Path:

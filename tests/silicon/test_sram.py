@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from flow.silicon import sram
 from flow.silicon.sram import Bank, Sram
 from flow.tools import icarus
 from rtl_gen.errors import TargetError, ToolNotFoundError
+from tests.silicon.archive import unpack
 
 ARCHIVE = Path(__file__).parents[3] / "shared/pdk/ihp-sg13g2.tar.xz"
 SMALL = Sram("RM_IHPSG13_2P_64x32_c2", 64, 32, (702.83, 74.87), False)
@@ -184,8 +184,7 @@ def test_a_bank_is_the_memory(
     models = f"ihp-sg13g2/{sram.FOLDERS['ihp-sg13g2']}/verilog"
     core = "RM_IHPSG13_2P_core_behavioral" + ("_bm_bist" if item.masked else "") + "_ideal"
     names = [f"{models}/{name}.v" for name in (item.name, core)]
-    with tarfile.open(ARCHIVE) as content:
-        content.extractall(tmp_path, [content.getmember(name) for name in names], filter="data")
+    unpack(ARCHIVE, tmp_path, names)
     bits = (depth - 1).bit_length()
     bench = BENCH.replace("ram_DxW", f"ram_{depth}x{width}")
     source = f"`define W {width}\n`define D {depth}\n`define B {bits}\n"
