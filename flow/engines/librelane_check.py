@@ -8,6 +8,7 @@ said.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -44,6 +45,11 @@ def main() -> None:
     result["errors"] = [f"no variable of the flow: {name}" for name in unknown]
     try:
         if root:
+            if importlib.util.find_spec("tkinter") is None:
+                raise SystemExit(
+                    "LibreLane reads a PDK's settings with Tcl, and this Python has none: the "
+                    "module tkinter is missing; apt-get install python3-tk, and begin again"
+                )
             config, _ = Config.load("config.json", known, pdk=pdk, pdk_root=root, scl=library)
         else:
             text = {key: value for key, value in given.items() if key in {v.name for v in chosen}}

@@ -189,6 +189,7 @@ def test_the_flow_runs_to_synthesis_without_openroad(tmp_path: Path) -> None:
         pytest.skip("needs ../shared/pdk/ihp-sg13g2.tar.xz")
     if shutil.which("openroad"):
         pytest.skip("needs OpenROAD to be absent")
+    pytest.importorskip("tkinter", reason="LibreLane needs tkinter: apt-get install python3-tk")
     unpack(archive, tmp_path / "pdk")
     # The archive lacks the layout of the pads, which only the last steps read.
     pads = tmp_path / "pdk/ihp-sg13g2/libs.ref/sg13g2_io/gds/sg13g2_io.gds"
