@@ -70,7 +70,7 @@ def attention_fields(
     UnsupportedError
         If some layers have sinks and some have none, or a head does not end with a beat.
     """
-    beats(images, op.head_dim)
+    beats(images, op.head_dim)  # or it is refused
     every = [node.op for node in graph.nodes if isinstance(node.op, ir.Attention)]
     fields = {
         "head": HEADS.index("attend"), "score_multiplier": op.score.multiplier,
