@@ -9,6 +9,7 @@ CONTROL = "control"
 
 TITLES = {
     "products": "matrix products",
+    "attention": "attention",
     "scores": "attention: scores",
     "softmax": "attention: softmax",
     "values": "attention: values",

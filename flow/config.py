@@ -43,7 +43,9 @@ class Quantize:
     activation_bits: int
     activations: Mapping[str, int]
     attention_bits: int
+    residual_bits: int
     solver: str
+    factors: str
     loss_increase: float
 
 
@@ -77,6 +79,9 @@ class Plan:
     heads: int | None
     styles: Mapping[str, str]
     top_k: int
+    binding: str
+    positions: int
+    tables: str
     objective: str
     utilization: float
 

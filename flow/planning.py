@@ -78,6 +78,9 @@ def choose(
         If the network cannot be built.
     """
     styles = style.pinned(design, wanted.styles)
+    if wanted.binding == "space":
+        return Plan(1, styles=styles, top_k=wanted.top_k, binding="space",
+                    positions=wanted.positions, tables=wanted.tables), {}  # fmt: skip
     open_ = [n for n, how in style.wanted(design, wanted.styles).items() if how == "auto"]
     pins = Pins(wanted.lanes, wanted.elements, wanted.heads, slots, styles, wanted.top_k)
     devices = tuple(item for item, _ in aims)

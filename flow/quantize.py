@@ -37,7 +37,9 @@ def run(model: ModelConfig, path: Path, folder: Path) -> None:
         activation_bits=settings.activation_bits,
         activations=settings.activations,
         attention_bits=settings.attention_bits,
+        residual_bits=settings.residual_bits,
         solver=settings.solver,  # type: ignore[arg-type]  # the schema allows only these
+        factors=settings.factors,  # type: ignore[arg-type]
         adapter_bits=model.adapters.bits,
         adapter_hidden_bits=model.adapters.hidden_bits,
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
 from rtl_gen import units
 from rtl_gen.adapter.layout import lay_out
-from rtl_gen.chip import IDENTITY_BYTES, Chip
+from rtl_gen.chip import Chip
+from rtl_gen.emitted import Emitted, common, identity_of
 from rtl_gen.fabric.adapter_memory import BANKS
 from rtl_gen.fabric.adapter_port import REGISTERS
 from rtl_gen.fabric.attention_head import PROBABILITY_BITS
@@ -19,34 +19,15 @@ from rtl_gen.images import Images
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import serialize
 from rtl_gen.ir.adapter import regions
-from rtl_gen.ir.range import accumulator, low_rank_bounds, symmetric
+from rtl_gen.ir.range import low_rank_bounds, symmetric
 from rtl_gen.ir.verify import verify
-from rtl_gen.ir.work import work
 from rtl_gen.plan import Plan
 from rtl_gen.program import HEADS, SINKS, Program
 from rtl_gen.schedule import Schedule, schedule
+from rtl_gen.space import emit as space
 from rtl_gen.verilog import convert
 
 TAIL_PARTS = ("rotary", "lookup", "weigh", "mul", "add")
-
-
-@dataclass(frozen=True, slots=True)
-class Emitted:
-    """A chip as text.
-
-    Parameters
-    ----------
-    verilog : str
-        Module ``chip`` and what it needs; reads its ROM images by the names in `images`.
-    images : dict of str to str
-        Path relative to the Verilog (``rom/<name>.hex``) to contents.
-    manifest : dict
-        What the chip is; JSON-serializable.
-    """
-
-    verilog: str
-    images: dict[str, str]
-    manifest: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +85,8 @@ def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
         If no unit computes a node.
     """
     verify(graph)
+    if plan.binding == "space":
+        return space.emit(graph, plan)
     made = design(graph, plan)
     chip, scheduled, contents = made.chip, made.scheduled, made.contents
     verilog = convert(chip, "chip") + _cores(chip)
@@ -112,7 +95,7 @@ def emit(graph: ir.IntegerGraph, plan: Plan) -> Emitted:
         for part, _ in chip.roms()
         if part is not chip.identity
     }
-    identity = _identity(graph, verilog, files)
+    identity = identity_of(graph, verilog, files)
     files[chip.identity.file] = image(bytes.fromhex(identity), 8)
     manifest = _manifest(graph, plan, chip, scheduled, contents, identity)
     return Emitted(verilog, files, manifest)
@@ -122,19 +105,6 @@ def _cores(chip: Chip) -> str:
     """Verilog of the matrices that are wired in space."""
     etched = chip.units.get("etched")
     return "" if etched is None else "".join(item.core.verilog for item in etched.cores)
-
-
-def _identity(graph: ir.IntegerGraph, verilog: str, files: dict[str, str]) -> str:
-    """SHA-256 over the checkpoint's digest, the Verilog and every other ROM image."""
-    digest = hashlib.sha256()
-    for part in (graph.origin.get("checkpoint", ""), verilog, *(files[n] for n in sorted(files))):
-        digest.update(hashlib.sha256(part.encode()).digest())
-    assert digest.digest_size == IDENTITY_BYTES
-    return digest.hexdigest()
-
-
-def _value(value: ir.Value) -> dict[str, Any]:
-    return {"type": str(value.type), "shape": list(value.shape), "scale": value.scale}
 
 
 def _state(name: str, width: int, depth: int, copies: int = 1) -> dict[str, Any]:
@@ -232,49 +202,14 @@ def _manifest(
     contents: Images,
     identity: str,
 ) -> dict[str, Any]:
-    samples = [node for node in graph.nodes if isinstance(node.op, ir.Sample)]
-    beta = None
-    if samples:
-        assert isinstance(samples[0].op, ir.Sample)
-        scale = graph.value(samples[0].inputs[0]).scale
-        beta = scale * 2.0 ** (8 + samples[0].op.shift)
-    products = (ir.ConstMatVec, ir.ExpertMatVec, ir.Conv2d, ir.Embedding)
     return {
-        "name": "chip",
-        "architecture": graph.architecture,
-        "kind": "token" if graph.vocabulary else "frame",
-        "inputs": {item.name: {"kind": item.kind} | _value(item.value) for item in graph.inputs},
-        "outputs": {
-            name: _value(graph.value(value)) for name, value in sorted(graph.outputs.items())
-        },
-        "vocabulary": graph.vocabulary,
-        "context": graph.context,
-        "bos": list(graph.bos),
-        "eos": list(graph.eos),
-        **({"replay": graph.replay} if graph.replay else {}),
-        "beta_per_unit_temperature": beta,
-        "identity": identity,
-        "weights": asdict(work(graph)),
-        "origin": dict(graph.origin),
-        "plan": {
-            "lanes": plan.lanes,
-            "elements": plan.elements,
-            "heads": plan.heads,
-            "slots": plan.slots,
-            "styles": dict(plan.styles),
-            "top_k": plan.top_k,
-        },
+        **common(graph, plan, identity),
         # With a matrix wired in space, chip.v depends on the values of these weights.
         "weights_in_logic": sorted({item.name for item in contents.etched}),
         "memories": _memories(chip),
         "products": _products(chip),
         "active": list(chip.activity),
         "units": sorted([*chip.units, "memory", "sequencer", "identity"]),
-        "accumulators": {
-            node.name: str(accumulator(node, graph))
-            for node in graph.nodes
-            if isinstance(node.op, products)
-        },
         **_adapters(graph, chip),
         "program": {
             "fields": _encoding(scheduled.program),

@@ -32,6 +32,15 @@ class Plan:
         of their weights: ``serial`` or ``parallel``. The Verilog then depends on their values.
     top_k : int
         Largest number of logits that a draw can be restricted to; 0 builds no hardware for it.
+    binding : str
+        ``units`` share all work and move vectors beat by beat; in ``space`` every operator has
+        hardware of its own and vectors are on wires (`rtl_gen.space`). What is above does not
+        matter then.
+    positions : int
+        In space: positions of the cache read at once, a power of two.
+    tables : str
+        In space, what depends on token and position alone becomes a table: ``vectors`` (embeddings
+        and what follows them up to the first matrices), or ``products`` of matrices, too.
 
     Raises
     ------
@@ -45,6 +54,9 @@ class Plan:
     slots: int = 1
     styles: tuple[tuple[str, str], ...] = ()
     top_k: int = 0
+    binding: str = "units"
+    positions: int = 2
+    tables: str = "vectors"
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= MAX_LANES:
@@ -61,11 +73,23 @@ class Plan:
         wrong = sorted({style for _, style in self.styles} - {"serial", "parallel"})
         if wrong:
             raise ConfigError(f"plan: a matrix may be serial or parallel, not {wrong[0]}")
+        if self.binding not in ("units", "space") or self.tables not in ("vectors", "products"):
+            raise ConfigError(
+                "plan: binding must be units or space, tables vectors or products, not "
+                f"{self.binding} and {self.tables}"
+            )
+        if self.positions < 1 or self.positions & (self.positions - 1):
+            raise ConfigError(f"plan: positions must be a power of two, not {self.positions}")
+        if self.binding == "space" and self.top_k:
+            raise ConfigError("plan: a chip in space draws among all logits: set top_k to 0")
         if not 0 <= self.top_k <= MAX_TOP_K:
             raise ConfigError(f"plan: top_k must be from 0 to {MAX_TOP_K}, not {self.top_k}")
 
     def text(self) -> str:
         """Name for people, e.g. ``16 lanes, 2 elements, 1 head``."""
+        if self.binding == "space":
+            many = "s" * (self.positions > 1)
+            return f"in space, {self.positions} position{many} at once, tables of {self.tables}"
         counts = {"lane": self.lanes, "element": self.elements, "head": self.heads}
         own = f", {len(self.styles)} etched" if self.styles else ""
         return ", ".join(f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items()) + own

@@ -62,7 +62,7 @@ def plan_edges(network: Network) -> dict[str, Edge]:
     tied = [members for members in classes if _tie(network, members) is not None]
     free = [members for members in classes if _tie(network, members) is None]
     for members in free:
-        edge = _free_edge(network, members)
+        edge = _of_powers(network, members, _free_edge(network, members))
         edges.update(dict.fromkeys(members, edge))
     for node in network.model.nodes:
         if isinstance(node.op, real.Attention):
@@ -193,6 +193,25 @@ def _free_edge(network: Network, members: tuple[str, ...]) -> Edge:
     return Edge(type_, max(fitted(x, type_) for x in samples))
 
 
+def _of_powers(network: Network, members: tuple[str, ...], edge: Edge) -> Edge:
+    """`edge`, or one near it that leaves a norm's gain a power of two, if the recipe asks for it.
+
+    Channels carry the learned gain, times powers of two, where neighbours absorb them.
+    """
+    nodes = [network.producer(name) for name in members]
+    ops = [node.op for node in nodes if node is not None and isinstance(node.op, real.Norm)]
+    if network.recipe.factors == "free" or not ops:
+        return edge
+    channel = edge.channel
+    if channel is not None:
+        gain = np.ones_like(channel)
+        if ops[0].weight is not None:
+            learned = abs(network.weights[ops[0].weight])
+            gain = np.where(learned > 0, learned, 1.0)
+        channel = gain * 2.0 ** np.rint(np.log2(channel / gain))
+    return Edge(edge.type, 2.0 ** np.ceil(np.log2(edge.scale) - 0.25), channel)
+
+
 def _with_channel(network: Network, name: str, channel: Array | None) -> Edge:
     """Edge of the Mul operand that carries the product's channel factors."""
     x = network.floats[name] / (1.0 if channel is None else channel)
@@ -204,7 +223,7 @@ def _width(network: Network, members: tuple[str, ...]) -> tuple[int, str]:
     wants: dict[str, int] = {}
     for name in members:
         if _adds(network, name):
-            wants["add"] = 16
+            wants["add"] = network.recipe.residual_bits
         if name in network.model.outputs.values():
             wants["output"] = 16
         for node in network.readers(name):

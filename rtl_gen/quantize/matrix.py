@@ -39,8 +39,9 @@ class Matrix:
 
 
 def solve_matrix(
-    weight: Array, bias: Array | None, type_: IntType, solver: str, x: Array, target: Array
-) -> Matrix:
+    weight: Array, bias: Array | None, type_: IntType, solver: str, x: Array, target: Array,
+    unit: Array | None = None,
+) -> Matrix:  # fmt: skip
     """Integers and bias whose outputs for `x` come near `target`.
 
     Parameters
@@ -54,13 +55,15 @@ def solve_matrix(
         Inputs as the chip sees them.
     target : float64, shape (samples, rows)
         Outputs wanted for them.
+    unit : float64, shape (rows,), or None
+        Scales of rows are these times powers of two; None leaves them free.
 
     Returns
     -------
     Matrix
     """
     if solver == "nearest":
-        solution = nearest(weight, type_)
+        solution = nearest(weight, type_, unit)
         return Matrix(solution.integers, solution.scale, bias, type_)
     # with a bias, means are its business and the weights answer for deviations only
     x_mean = x.mean(axis=0) if bias is not None else np.zeros(x.shape[1])
@@ -72,7 +75,7 @@ def solve_matrix(
     cross = (target - y_mean).T @ deviation / len(x)
     ridge = moment + RIDGE * mean * identity
     corrected = weight + np.linalg.solve(ridge, (cross - weight @ moment).T).T
-    solution = gptq(corrected, type_, moment + DAMPING * mean * identity)
+    solution = gptq(corrected, type_, moment + DAMPING * mean * identity, unit)
     if bias is not None:
         bias = y_mean - (solution.integers * solution.scale[:, None]) @ x_mean
     return Matrix(solution.integers, solution.scale, bias, type_)

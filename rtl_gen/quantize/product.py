@@ -22,9 +22,11 @@ Array = NDArray[np.float64]
 def embedding(lowering: Lowering, node: real.Node, table: real.TensorRef) -> ir.Embedding:
     """Table of nearest integers, one scale a row."""
     assert isinstance(node.op, real.Embedding)
+    weight = node.op.scale * lowering.network.weights[table]
     solution = nearest(
-        node.op.scale * lowering.network.weights[table],
+        weight,
         lowering.network.recipe.weight_type(node.name),
+        _unit(lowering, node, 1.0, len(weight)),
     )
     type_ = lowering.network.recipe.weight_type(node.name)
     factors, shift = multipliers(node.name, solution.scale / lowering.edges[node.name].scale)
@@ -50,6 +52,7 @@ def linear(lowering: Lowering, node: real.Node, op: real.Linear) -> ir.ConstMatV
         lowering.network.recipe.solver,
         lowering.real_input(source),
         _target(lowering, node),
+        _unit(lowering, node, edge.scale, len(weight)),
     )
     return ir.ConstMatVec(*_requantized(lowering, node, matrix, edge.scale))
 
@@ -113,10 +116,19 @@ def conv2d(lowering: Lowering, node: real.Node, op: real.Conv2d) -> ir.Conv2d:
         lowering.network.recipe.solver,
         pixels,
         target,
+        _unit(lowering, node, edge.scale, out_ch),
     )
     matrix = Matrix(matrix.integers.reshape(weight.shape), matrix.scale, matrix.bias, matrix.type)
     constants = _requantized(lowering, node, matrix, edge.scale)
     return ir.Conv2d(*constants, op.stride, op.padding)
+
+
+def _unit(lowering: Lowering, node: real.Node, step: float, rows: int) -> Array | None:
+    """Scale of a row of weights whose factor is 1, if factors have to be powers of two."""
+    if lowering.network.recipe.factors == "free":
+        return None
+    steps = np.broadcast_to(np.reshape(lowering.edges[node.name].steps(), -1), (rows,))
+    return np.asarray(steps / step, np.float64)
 
 
 def _requantized(

@@ -28,8 +28,13 @@ class Recipe:
         Shell pattern on the names of the nodes that produce such inputs to another width.
     attention_bits : int
         Width of queries, keys and values, 4 to 10. The chip's cache holds 8 by default.
+    residual_bits : int
+        Width of sums and of what they add, 8 to 16.
     solver : "gptq" or "nearest"
         How weights become integers.
+    factors : "free" or "powers"
+        "powers": rows of matrices and outputs of norms are scaled by powers of two, so that
+        nothing but a shift remains of their factors.
     adapter_bits, adapter_hidden_bits : int
         Width of the factors of an adapter, 2 to 8, and of the values between them, 4 to 12.
 
@@ -43,7 +48,9 @@ class Recipe:
     activation_bits: int = 8
     activations: Mapping[str, int] = field(default_factory=dict)
     attention_bits: int = 8
+    residual_bits: int = 16
     solver: Literal["gptq", "nearest"] = "gptq"
+    factors: Literal["free", "powers"] = "free"
     adapter_bits: int = 8
     adapter_hidden_bits: int = 8
 
@@ -62,6 +69,14 @@ class Recipe:
         if not 4 <= self.attention_bits <= 10:
             raise QuantizationError(
                 f"recipe, attention_bits: expected 4 to 10, found {self.attention_bits}"
+            )
+        if not 8 <= self.residual_bits <= 16:
+            raise QuantizationError(
+                f"recipe, residual_bits: expected 8 to 16, found {self.residual_bits}"
+            )
+        if self.factors not in ("free", "powers"):
+            raise QuantizationError(
+                f"recipe, factors: expected 'free' or 'powers', found {self.factors!r}"
             )
         if self.solver not in ("gptq", "nearest"):
             raise QuantizationError(

@@ -19,6 +19,10 @@ _CLIPS = {2: 0.2, 3: 0.3, 4: 0.45, 5: 0.6, 6: 0.7, 7: 0.8, 8: 0.85}
 """Smallest fraction of a row's range worth trying, by width."""
 
 _CANDIDATES = 16
+
+_HALVINGS = 3
+"""Scales worth trying where only powers of two are allowed, from the one that clips nothing."""
+
 _SWEEPS = 8
 _ROUNDS = 3
 
@@ -38,26 +42,28 @@ class Solution:
     scale: Array
 
 
-def nearest(weight: Array, type_: IntType) -> Solution:
+def nearest(weight: Array, type_: IntType, unit: Array | None = None) -> Solution:
     """Round to nearest, with the scale of each row that gives the least squared error.
 
     Parameters
     ----------
     weight : float64, shape (rows, n)
     type_ : IntType
+    unit : float64, shape (rows,), or None
+        Scales are these times powers of two; None leaves them free.
 
     Returns
     -------
     Solution
     """
     best = _Best(len(weight), weight.shape[1])
-    for scale in _scales(weight, type_, 4 * _CANDIDATES):
+    for scale in _scales(weight, type_, 4 * _CANDIDATES, unit):
         q = np.rint(weight / scale[:, None]).clip(type_.min, type_.max)
         best.offer(q, scale, ((q * scale[:, None] - weight) ** 2).sum(axis=1))
     return best.solution()
 
 
-def gptq(weight: Array, type_: IntType, moment: Array) -> Solution:
+def gptq(weight: Array, type_: IntType, moment: Array, unit: Array | None = None) -> Solution:
     """Integers that minimize the error of the outputs over the calibration inputs.
 
     Every candidate scale is solved column by column with the rounding error of each column spread
@@ -70,6 +76,8 @@ def gptq(weight: Array, type_: IntType, moment: Array) -> Solution:
     type_ : IntType
     moment : float64, shape (n, n)
         Positive definite (damped) second moment of the inputs.
+    unit : float64, shape (rows,), or None
+        As in `nearest`.
 
     Returns
     -------
@@ -84,13 +92,13 @@ def gptq(weight: Array, type_: IntType, moment: Array) -> Solution:
     # row i of the upper Cholesky factor of the inverse: how column i's error moves columns > i
     factor = np.linalg.cholesky(np.linalg.inv(h)).T
     best = _Best(*w.shape)
-    for scale in _scales(weight, type_, _CANDIDATES):
+    for scale in _scales(weight, type_, _CANDIDATES, unit):
         q = _feed_errors_forward(w, scale, type_, factor)
         error = q * scale[:, None] - w
         best.offer(q, scale, ((error @ h) * error).sum(axis=1))
     solution = best.solution()
     q, scale = solution.integers.astype(np.float64), solution.scale
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if unit is None else 0):
         q = _descend(q, w, scale, type_, h)
         scale = _best_scale(q, w, scale, h)
     q = _descend(q, w, scale, type_, h)
@@ -120,13 +128,16 @@ def best_integers(weight: Array, scale: Array, type_: IntType, moment: Array) ->
     return _descend(q, weight, scale, type_, moment).astype(np.int64)
 
 
-def _scales(weight: Array, type_: IntType, count: int) -> list[Array]:
+def _scales(weight: Array, type_: IntType, count: int, unit: Array | None) -> list[Array]:
     """Candidate scales, from the one that holds every weight downward."""
     largest = np.maximum(weight.max(axis=1) / type_.max, weight.min(axis=1) / type_.min)
     full = np.where(largest > 0, largest, 1.0)
     clips = np.linspace(1.0, _CLIPS[type_.width], count)
     # the first holds the negated row too
     symmetric = np.where(largest > 0, abs(weight).max(axis=1), 1.0) / type_.max
+    if unit is not None:
+        top = unit * 2.0 ** np.ceil(np.log2(symmetric / unit))
+        return [top / (1 << k) for k in range(_HALVINGS)]
     return [symmetric, *(full * clip for clip in clips)]
 
 

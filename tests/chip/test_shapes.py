@@ -68,6 +68,22 @@ TOKEN_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
         },
         Plan(16, elements=2),
     ),
+    # Every operator has hardware of its own: rotation and gate, one position at once.
+    "llama_in_space": (
+        checkpoints.tiny_llama,
+        {"num_hidden_layers": 1, "vocab_size": 14},
+        Plan(1, binding="space", positions=1),
+    ),
+    "gpt2_in_space": (
+        checkpoints.tiny_gpt2,
+        {"n_layer": 1},
+        Plan(1, binding="space", styles=(("layers.0.mlp.up.weight", "serial"),)),
+    ),
+    "micro_gpt_in_space": (
+        checkpoints.tiny_micro_gpt,
+        {},
+        Plan(1, binding="space", tables="products"),
+    ),
     # Matrices wired in space: rotated rows, a table behind them, a residual sum, the sampler.
     "llama_serial": (
         checkpoints.tiny_llama,

@@ -243,3 +243,35 @@ def test_refuses_an_epsilon_wider_than_the_hardware(tmp_path: Path) -> None:
     model, weights = language(tmp_path, (config, tiny))
     with pytest.raises(QuantizationError, match=r"epsilon of 1e-05 takes \d+ bits, more than 40"):
         quantize(model, weights, Recipe(), tokens(model, 4), {})
+
+
+@pytest.mark.parametrize("make", [checkpoints.llama, checkpoints.micro_gpt])
+@pytest.mark.parametrize("solver", ["gptq", "nearest"])
+def test_factors_of_powers_leave_shifts_alone(tmp_path, make, solver):
+    model, weights = language(tmp_path, make())
+    recipe = Recipe(factors="powers", solver=solver)
+    graph = quantize(model, weights, recipe, tokens(model, 12), {})
+    names = [
+        name
+        for node in graph.nodes
+        for name in (getattr(node.op, "multiplier", None), getattr(node.op, "gain", None))
+        if name is not None
+    ]
+    assert len(names) > 5
+    for name in names:
+        size = abs(graph.constants[name].data)
+        assert not (size & (size - 1)).any(), name
+
+
+def test_the_residual_stream_has_the_width_of_the_recipe(tmp_path):
+    model, weights = language(tmp_path, checkpoints.llama())
+    graph = quantize(model, weights, Recipe(residual_bits=11), tokens(model, 4), {})
+    sums = [node.value.type for node in graph.nodes if isinstance(node.op, ir.Add)]
+    assert sums
+    assert set(sums) == {IntType(11)}
+
+
+@pytest.mark.parametrize("wrong", [{"factors": "odd"}, {"residual_bits": 7}])
+def test_a_recipe_refuses_other_factors_and_widths(wrong):
+    with pytest.raises(QuantizationError, match=next(iter(wrong))):
+        Recipe(**wrong)
