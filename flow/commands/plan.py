@@ -12,7 +12,7 @@ import yaml
 
 from flow import config, files, graph, planning
 from flow.report import svg
-from rtl_gen.errors import TargetError
+from rtl_gen.errors import TargetError, UnsupportedError
 from rtl_gen.plan.chooser import OBJECTIVES
 
 EPILOG = """\
@@ -58,6 +58,11 @@ def run(args: argparse.Namespace) -> int:
     """Print the plans; 0 if one fits, else 1."""
     model = config.load_model(config.model_file(args.model))
     wanted = model.plan
+    if wanted.binding == "space":
+        raise UnsupportedError(
+            f"{args.model}: the planner does not predict chips in space; synthesize it, or leave out "
+            "plan.binding"
+        )
     if args.objective:
         wanted = dataclasses.replace(wanted, objective=args.objective)
     aims = planning.targets(args.target or _targets(args.model))

@@ -180,6 +180,7 @@ tee -q -o board.json stat -json
 delete =chip
 read_json netlist.json
 hierarchy -check -top top
+setattr -mod -unset keep_hierarchy *
 flatten
 opt_clean -purge
 setattr -unset src *

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import floor, log2
+from math import ceil, floor, log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,7 @@ def plan_edges(network: Network) -> dict[str, Edge]:
     for node in network.model.nodes:
         if isinstance(node.op, real.Attention):
             edges |= balanced(network, node, node.op, edges)
+            edges |= _scored_by_powers(network, node, node.op, edges)
     for members in tied:
         edge = _tied_edge(network, members, _tie(network, members), edges)
         edges.update(dict.fromkeys(members, edge))
@@ -210,6 +211,22 @@ def _of_powers(network: Network, members: tuple[str, ...], edge: Edge) -> Edge:
             gain = np.where(learned > 0, learned, 1.0)
         channel = gain * 2.0 ** np.rint(np.log2(channel / gain))
     return Edge(edge.type, 2.0 ** np.ceil(np.log2(edge.scale) - 0.25), channel)
+
+
+def _scored_by_powers(
+    network: Network, node: real.Node, op: real.Attention, edges: Mapping[str, Edge]
+) -> dict[str, Edge]:
+    """Queries whose products with the keys are scores times a power of two, if the recipe asks."""
+    q_name, k_name = node.inputs[:2]
+    if network.recipe.factors == "free" or op.sinks is not None:
+        return {}
+    if len(network.readers(q_name)) > 1 or q_name == k_name:
+        return {}
+    edge = edges[q_name]
+    factor = log2(edge.scale * edges[k_name].scale * op.scale * log2(np.e))
+    return {
+        q_name: Edge(edge.type, edge.scale * 2.0 ** (ceil(factor - 0.25) - factor), edge.channel)
+    }
 
 
 def _with_channel(network: Network, name: str, channel: Array | None) -> Edge:

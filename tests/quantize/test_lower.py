@@ -261,6 +261,8 @@ def test_factors_of_powers_leave_shifts_alone(tmp_path, make, solver):
     for name in names:
         size = abs(graph.constants[name].data)
         assert not (size & (size - 1)).any(), name
+    (score,) = {n.op.score.multiplier for n in graph.nodes if isinstance(n.op, ir.Attention)}
+    assert not score & score - 1
 
 
 def test_the_residual_stream_has_the_width_of_the_recipe(tmp_path):
