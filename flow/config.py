@@ -17,6 +17,7 @@ import jsonschema
 import yaml
 
 from rtl_gen.errors import ConfigError
+from rtl_gen.plan.folding import BLOCK_RAM_SHARE
 
 FOLDER = Path("configs")
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -79,6 +80,7 @@ class Plan:
     top_k: int
     objective: str
     utilization: float
+    block_rams: float = BLOCK_RAM_SHARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,6 +263,7 @@ def _manifest(
             "slots": plan.slots,
             "styles": dict(plan.styles),
             "top_k": plan.top_k,
+            "block_rams": plan.block_rams,
         },
         # With a matrix wired in space, chip.v depends on the values of these weights.
         "weights_in_logic": sorted({item.name for item in contents.etched}),

@@ -10,6 +10,9 @@ MAX_LANES = 128
 MAX_TOP_K = 64
 MAX_SLOTS = 64
 
+BLOCK_RAM_SHARE = 0.97
+"""Of a device's block RAMs, what memories may take where nobody says more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -32,6 +35,8 @@ class Plan:
         of their weights: ``serial`` or ``parallel``. The Verilog then depends on their values.
     top_k : int
         Largest number of logits that a draw can be restricted to; 0 builds no hardware for it.
+    block_rams : float
+        Share of the device's block RAMs that memories may take; small ROMs become LUTs until then.
 
     Raises
     ------
@@ -45,6 +50,7 @@ class Plan:
     slots: int = 1
     styles: tuple[tuple[str, str], ...] = ()
     top_k: int = 0
+    block_rams: float = BLOCK_RAM_SHARE
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= MAX_LANES:
@@ -63,6 +69,10 @@ class Plan:
             raise ConfigError(f"plan: a matrix may be serial or parallel, not {wrong[0]}")
         if not 0 <= self.top_k <= MAX_TOP_K:
             raise ConfigError(f"plan: top_k must be from 0 to {MAX_TOP_K}, not {self.top_k}")
+        if not 0 < self.block_rams <= 1:
+            raise ConfigError(
+                f"plan: block_rams must be above 0 and at most 1, not {self.block_rams}"
+            )
 
     def text(self) -> str:
         """Name for people, e.g. ``16 lanes, 2 elements, 1 head``."""

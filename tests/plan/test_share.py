@@ -8,7 +8,8 @@ import pytest
 
 from flow import mapping
 from flow.ecp5 import Resources
-from rtl_gen.plan.cost import BLOCK_RAM_SHARE, LogicShare, least
+from rtl_gen.plan.cost import LogicShare, least
+from rtl_gen.plan.folding import BLOCK_RAM_SHARE
 
 PRODUCTS = {4: 10, 8: 20, 16: 5}
 ROMS = {100: 1, 2000: 3, 40000: 8}
