@@ -17,6 +17,7 @@ import jsonschema
 import yaml
 
 from rtl_gen.errors import ConfigError
+from rtl_gen.plan.folding import BLOCK_RAM_SHARE
 
 FOLDER = Path("configs")
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -84,6 +85,7 @@ class Plan:
     tables: str
     objective: str
     utilization: float
+    block_rams: float = BLOCK_RAM_SHARE
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from flow.ecp5 import Resources
 from rtl_gen.plan.cost import LogicShare, least
+from rtl_gen.plan.folding import BLOCK_RAM_SHARE
 
 SINGLE_MODES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 """Width and depth of a DP16KD that is written and read on one port each, FPGA-TN-02204."""
@@ -46,7 +47,8 @@ def choose(manifest: Mapping[str, Any], room: Resources) -> LogicShare:
         return products, _memories(manifest, share)
 
     roms = [item["width"] * item["depth"] for item in constants]
-    return least(product_widths(manifest), roms, used, room.dsp, room.ebr)
+    block_rams = manifest.get("plan", {}).get("block_rams", BLOCK_RAM_SHARE)
+    return least(product_widths(manifest), roms, used, room.dsp, room.ebr, block_rams)
 
 
 def _memories(manifest: Mapping[str, Any], share: LogicShare) -> int:

@@ -82,9 +82,11 @@ def choose(
         return Plan(1, styles=styles, top_k=wanted.top_k, binding="space",
                     positions=wanted.positions, tables=wanted.tables), {}  # fmt: skip
     open_ = [n for n, how in style.wanted(design, wanted.styles).items() if how == "auto"]
-    pins = Pins(wanted.lanes, wanted.elements, wanted.heads, slots, styles, wanted.top_k)
+    pins = Pins(
+        wanted.lanes, wanted.elements, wanted.heads, slots, styles, wanted.top_k, wanted.block_rams
+    )
     devices = tuple(item for item, _ in aims)
-    free = Pins(slots=slots, styles=styles, top_k=wanted.top_k)
+    free = Pins(slots=slots, styles=styles, top_k=wanted.top_k, block_rams=wanted.block_rams)
     found = chooser.search(design, devices, free)
     if not any(pins.allow(plan) for plan in [*(c.plan for c in found.candidates), *found.refused]):
         # What a person pins need not be among the powers of two that are searched.
@@ -119,7 +121,9 @@ def _with_styles(
         return item
     plan = item.plan
     styles = (*plan.styles, *moved.items())
-    pins = Pins(plan.lanes, plan.elements, plan.heads, plan.slots, styles, plan.top_k)
+    pins = Pins(
+        plan.lanes, plan.elements, plan.heads, plan.slots, styles, plan.top_k, plan.block_rams
+    )
     (other,) = chooser.search(design, found.devices, pins).candidates
     key = chooser.OBJECTIVES[wanted.objective]
     fits = found.share(other, wanted.utilization) <= 1

@@ -21,8 +21,10 @@ class Router(wiring.Component):
     """The k largest of a vector of logits, and their weights; golden model `rtl_gen.golden.router`.
 
     The logits arrive once, or twice if gates are parts of the sum over all experts. Every gate
-    leaves as a beat of its own, the same number in all elements. Latency ``size + 2 k + 24`` cycles
+    leaves as a beat of its own, the same number in all elements. Latency ``size + 2 k + 25`` cycles
     about (``2 size`` in the second form), throughput 1 element per cycle in, 1 gate in 7 cycles.
+    Elements pass a register on their way to the comparisons, so the choice stands two cycles after
+    the last one is taken, which is when the chip's next instruction starts.
 
     Parameters
     ----------
@@ -73,21 +75,27 @@ class Router(wiring.Component):
         m = Module()
         m.submodules.exp2 = self.exp2
         m.submodules.reciprocal = self.reciprocal
-        x = Signal(signed(self.width))
+        on = Const(1)
+        element = Signal(signed(self.width))
         count = Signal(range(self.experts + 1))
         collecting, totalling, weighing = Signal(), Signal(), Signal()
-        taken = self._elements(m, x, collecting | totalling)
-        scores, indices, filled = self._sort(m, x, count, taken & collecting)
-        m.d.comb += self.choice.eq(Cat(*indices))
-
+        taken = self._elements(m, element, collecting | totalling)
         last = taken & (count == self.experts - 1)
-        slot = Signal(range(max(2, self.k)))
         with m.If(taken):
             m.d.sync += count.eq(Mux(last, 0, count + 1))
-        with m.If(last & collecting):
-            m.d.sync += [collecting.eq(0), weighing.eq(1), slot.eq(0)]
-        with m.If(last & totalling):
-            m.d.sync += totalling.eq(0)
+        with m.If(last):
+            m.d.sync += [collecting.eq(0), totalling.eq(0)]
+
+        x, index = register(m, on, element), register(m, on, count)
+        scored = register(m, on, taken & collecting, reset=True)
+        summed = register(m, on, taken & totalling, reset=True)
+        ended = register(m, on, last, reset=True)
+        scores, indices, filled = self._sort(m, x, index, scored)
+        m.d.comb += self.choice.eq(Cat(*indices))
+
+        slot = Signal(range(max(2, self.k)))
+        with m.If(ended & scored):
+            m.d.sync += [weighing.eq(1), slot.eq(0)]
         with m.If(weighing):
             m.d.sync += slot.eq(slot + 1)
             with m.If(slot == self.k - 1):
@@ -99,10 +107,7 @@ class Router(wiring.Component):
             m.d.sync += [f.eq(0) for f in filled]
 
         entering = Mux(weighing, Array(scores)[slot], x)
-        p, p_valid, latency = self._exponential(
-            m, scores[0], entering, weighing | (taken & totalling)
-        )
-        on = Const(1)
+        p, p_valid, latency = self._exponential(m, scores[0], entering, weighing | summed)
         of_choice = delay(m, on, weighing, latency, reset=True)
         p_slot = delay(m, on, slot, latency)
         chosen = Array(Signal(P_BITS, name=f"p{s}", reset_less=True) for s in range(self.k))
@@ -115,7 +120,7 @@ class Router(wiring.Component):
             m.d.sync += total.eq(0)
         with m.Elif(counted):
             m.d.sync += total.eq(total + p)
-        finished = weighing & (slot == self.k - 1) if self.normalize else last & totalling
+        finished = weighing & (slot == self.k - 1) if self.normalize else ended & summed
         self._divide(m, chosen, total, delay(m, on, finished, latency + 1, reset=True))
         return m
 

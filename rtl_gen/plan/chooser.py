@@ -16,7 +16,7 @@ from rtl_gen.plan import cycle
 from rtl_gen.plan.cost import Cost, predict
 from rtl_gen.plan.cycle import Cycles
 from rtl_gen.plan.device import Device
-from rtl_gen.plan.folding import MAX_LANES, Plan
+from rtl_gen.plan.folding import BLOCK_RAM_SHARE, MAX_LANES, Plan
 from rtl_gen.plan.part import of_chip
 from rtl_gen.plan.sketch import Sketch
 
@@ -44,7 +44,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Pins:
-    """Choices that a person made; None leaves them open. Slots, styles and `top_k` are given."""
+    """Choices that a person made; None leaves them open. The fields from `slots` on are given."""
 
     lanes: int | None = None
     elements: int | None = None
@@ -52,6 +52,7 @@ class Pins:
     slots: int = 1
     styles: tuple[tuple[str, str], ...] = ()
     top_k: int = 0
+    block_rams: float = BLOCK_RAM_SHARE
 
     def allow(self, plan: Plan) -> bool:
         """Whether `plan` agrees."""
@@ -121,7 +122,10 @@ def plans(graph: IntegerGraph, pins: Pins) -> Iterable[Plan]:
         for elements in _powers(MAX_ELEMENTS) if pins.elements is None else [pins.elements]:
             for at_once in together if pins.heads is None else [pins.heads]:
                 if elements <= lanes:
-                    yield Plan(lanes, elements, at_once, pins.slots, pins.styles, pins.top_k)
+                    yield Plan(
+                        lanes, elements, at_once, pins.slots, pins.styles, pins.top_k,
+                        pins.block_rams,
+                    )  # fmt: skip
 
 
 def heads_at_once(graph: IntegerGraph) -> list[int]:
@@ -164,7 +168,8 @@ def _candidate(graph: IntegerGraph, plan: Plan, devices: tuple[Device, ...]) -> 
         chip = emit.design(graph, plan, Sketch).chip
         parts, cycles = of_chip(chip), cycle.of_chip(chip)
         del chip
-    return Candidate(plan, tuple(predict(parts, d.family, d.room) for d in devices), cycles)
+    costs = (predict(parts, d.family, d.room, block_rams=plan.block_rams) for d in devices)
+    return Candidate(plan, tuple(costs), cycles)
 
 
 def pareto(found: Search) -> list[Candidate]:

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rtl_gen.plan.fit import fit
+from rtl_gen.plan.folding import BLOCK_RAM_SHARE
 from rtl_gen.plan.part import Part
 from rtl_gen.plan.resource import Resources, total
-
-BLOCK_RAM_SHARE = 0.97
-"""Of the block RAMs, what memories may take: placement needs some room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,7 @@ def least(
     used: Callable[[LogicShare], tuple[float, float]],
     dsp: float,
     ebr: float,
+    block_rams: float = BLOCK_RAM_SHARE,
 ) -> LogicShare:
     """Least share with which a chip's multipliers and memories fit: the rule of flow and planner.
 
@@ -70,6 +69,8 @@ def least(
         Share to the multipliers and block RAMs that are needed then.
     dsp, ebr : float
         Multipliers and block RAMs of the device.
+    block_rams : float
+        Share of the block RAMs that memories may take.
     """
     share = LogicShare()
     for bits in sorted(set(products)):
@@ -77,7 +78,7 @@ def least(
             break
         share = LogicShare(bits, 0)
     for bits in sorted(set(roms)):
-        if used(share)[1] <= BLOCK_RAM_SHARE * ebr:
+        if used(share)[1] <= block_rams * ebr:
             break
         share = LogicShare(share.product_bits, bits)
     return share
@@ -108,6 +109,7 @@ def predict(
     family: str,
     room: Resources | None = None,
     built: LogicShare | None = None,
+    block_rams: float = BLOCK_RAM_SHARE,
 ) -> Cost:
     """Resources of a chip of `units` (from `rtl_gen.plan.part.of_chip`).
 
@@ -118,6 +120,8 @@ def predict(
         ROMs are built from LUTs, the narrowest and smallest first, as the flow does.
     built : LogicShare, optional
         What is built from LUTs where there is no `room`: nothing if left out.
+    block_rams : float
+        Share of the block RAMs in `room` that memories may take.
     """
     if room is None:
         return _cost(units, family, built or LogicShare())
@@ -132,7 +136,7 @@ def predict(
     parts = [item for found in units.values() for item in found]
     products = [min(p.sizes["a"], p.sizes["b"]) for p in parts if p.kind == "lane"]
     roms = [p.sizes["width"] * p.sizes["depth"] for p in parts if p.kind == "rom"]
-    share = least(products, roms, used, room.dsp, room.ebr)
+    share = least(products, roms, used, room.dsp, room.ebr, block_rams)
     return costs.get(share) or _cost(units, family, share)
 
 

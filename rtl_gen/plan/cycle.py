@@ -274,11 +274,11 @@ class _Timeline:
         unit = self.chip.units["route"]
         each = unit.elements
         taken = _stream(np.repeat(reads, each))
-        begin = int(taken[unit.experts - 1]) + unit.k
+        begin = int(taken[unit.experts - 1]) + 1 + unit.k
         if not unit.normalize:
             # The second pass waits for the exponentials of the chosen ones.
             again = _stream(np.maximum(taken[unit.experts :], begin + 1))
-            begin = int(again[-1])
+            begin = int(again[-1]) + 1
         divided = begin + ROUTER + LATENCY
         gates = divided + GATE * (1 + np.arange(unit.k))
         return begin, _stream(np.maximum(gates, opened))

@@ -141,7 +141,8 @@ def _remedies(graph: IntegerGraph, found: Search, pins: Pins, utilization: float
     least = nearest(found, pins).plan
     free = pins
     pins = Pins(
-        least.lanes, least.elements, least.heads, least.slots, least.styles, least.top_k
+        least.lanes, least.elements, least.heads, least.slots, least.styles, least.top_k,
+        least.block_rams,
     )  # fmt: skip
     for bits in (6, 5, 4, 3, 2):
         item = _fits(with_weight_bits(graph, bits), found.devices, pins, utilization)
@@ -156,7 +157,7 @@ def _remedies(graph: IntegerGraph, found: Search, pins: Pins, utilization: float
                    f"with {item.plan.text()}")  # fmt: skip
             break
         context //= 2
-    loose = Pins(slots=free.slots, styles=free.styles, top_k=free.top_k)
+    loose = Pins(slots=free.slots, styles=free.styles, top_k=free.top_k, block_rams=free.block_rams)
     if free != loose:
         item = _fits(graph, found.devices, loose, utilization)
         if item:

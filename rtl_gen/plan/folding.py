@@ -10,6 +10,9 @@ MAX_LANES = 128
 MAX_TOP_K = 64
 MAX_SLOTS = 64
 
+BLOCK_RAM_SHARE = 0.97
+"""Of a device's block RAMs, what memories may take where nobody says more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -41,6 +44,8 @@ class Plan:
     tables : str
         In space, what depends on token and position alone becomes a table: ``vectors`` (embeddings
         and what follows them up to the first matrices), or ``products`` of matrices, too.
+    block_rams : float
+        Share of the device's block RAMs that memories may take; small ROMs become LUTs until then.
 
     Raises
     ------
@@ -57,6 +62,7 @@ class Plan:
     binding: str = "units"
     positions: int = 2
     tables: str = "vectors"
+    block_rams: float = BLOCK_RAM_SHARE
 
     def __post_init__(self) -> None:
         if not 1 <= self.lanes <= MAX_LANES:
@@ -84,6 +90,10 @@ class Plan:
             raise ConfigError("plan: a chip in space draws among all logits: set top_k to 0")
         if not 0 <= self.top_k <= MAX_TOP_K:
             raise ConfigError(f"plan: top_k must be from 0 to {MAX_TOP_K}, not {self.top_k}")
+        if not 0 < self.block_rams <= 1:
+            raise ConfigError(
+                f"plan: block_rams must be above 0 and at most 1, not {self.block_rams}"
+            )
 
     def text(self) -> str:
         """Name for people, e.g. ``16 lanes, 2 elements, 1 head``."""

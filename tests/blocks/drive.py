@@ -18,7 +18,7 @@ from rtl_gen.ir.types import IntType
 from tests.harness import seed
 
 PATIENCE_CYCLES = 3000
-"""Longest time of one exchange; the slowest block needs a tenth of it."""
+"""Longest time of one exchange; the slowest block of one operator needs a tenth of it."""
 
 PACES = ("steady", "ragged")
 
@@ -94,6 +94,8 @@ class Bench:
         Elements of a beat, on every stream: they are sent and compared one by one.
     out_elements : int, optional
         Elements of a beat of the output, if it has another shape.
+    patience_cycles : int
+        Longest time of one exchange.
     """
 
     def __init__(
@@ -106,8 +108,10 @@ class Bench:
         signed: bool = True,
         elements: int = 1,
         out_elements: int | None = None,
+        patience_cycles: int = PATIENCE_CYCLES,
     ) -> None:
         self.dut = dut
+        self.patience_cycles = patience_cycles
         self.elements = elements
         self.out_elements = elements if out_elements is None else out_elements
         self.rng = np.random.default_rng(seed())
@@ -182,7 +186,7 @@ class Bench:
         wanted = [int(x) for x in expected]
         try:
             payloads = await self.sink.receive(
-                len(wanted) // self.out_elements, timeout_cycles=PATIENCE_CYCLES
+                len(wanted) // self.out_elements, timeout_cycles=self.patience_cycles
             )
         except SimTimeoutError:
             raise AssertionError(

@@ -8,7 +8,8 @@ import pytest
 
 from flow import mapping
 from flow.ecp5 import Resources
-from rtl_gen.plan.cost import BLOCK_RAM_SHARE, LogicShare, least
+from rtl_gen.plan.cost import LogicShare, least
+from rtl_gen.plan.folding import BLOCK_RAM_SHARE
 
 PRODUCTS = {4: 10, 8: 20, 16: 5}
 ROMS = {100: 1, 2000: 3, 40000: 8}
@@ -41,6 +42,11 @@ def test_placement_keeps_some_block_rams() -> None:
     assert least((), ROMS, used, 0, 11.9 / BLOCK_RAM_SHARE) == LogicShare(0, 100)
 
 
+def test_a_plan_may_give_memories_all_block_rams() -> None:
+    assert least((), ROMS, used, 0, 12, 1.0) == LogicShare()
+    assert least((), ROMS, used, 0, 11, 1.0) == LogicShare(0, 100)
+
+
 def test_the_flow_follows_it() -> None:
     rom = {"class": "constant", "ports": 1, "copies": 1, "width": 18, "depth": 1024}
     manifest: dict[str, Any] = {
@@ -50,5 +56,7 @@ def test_the_flow_follows_it() -> None:
     assert mapping.choose(manifest, Resources(dsp=14, ebr=4)) == LogicShare()
     assert mapping.choose(manifest, Resources(dsp=13, ebr=4)) == LogicShare(4, 0)
     assert mapping.choose(manifest, Resources(dsp=4, ebr=3)) == LogicShare(4, 18 * 64)
+    half = {**manifest, "plan": {"block_rams": 0.5}}
+    assert mapping.choose(half, Resources(dsp=14, ebr=4)) == LogicShare(0, 18 * 64)
     assert mapping.enlarge(LogicShare(4, 7), manifest) == LogicShare(8, 7)
     assert mapping.enlarge(LogicShare(8, 7), manifest) is None
