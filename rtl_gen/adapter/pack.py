@@ -8,9 +8,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl_gen.adapter.apply import SUFFIX
+from rtl_gen.adapter.apply import SUFFIX, check_fit
 from rtl_gen.adapter.reader import LoraAdapter, LoraPair
-from rtl_gen.errors import UnsupportedError
 from rtl_gen.golden import interpreter
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import serialize
@@ -43,7 +42,9 @@ def pack(graph: ir.IntegerGraph, adapter: LoraAdapter, examples: Examples) -> Ad
     UnsupportedError
         If the chip has no region for a tensor of the adapter, or none of its rank.
     """
-    _check_fit(graph, adapter)
+    ranks = {node.name.removesuffix(SUFFIX): op.rank for node, op in regions(graph)}
+    kinds = ir.Embedding | ir.Conv2d
+    check_fit(adapter, ranks, {node.name for node in graph.nodes if isinstance(node.op, kinds)})
     item = next(item for item in graph.inputs if item.kind != "position")
     batch, steps = len(examples.inputs), examples.steps
     if examples.is_tokens:
@@ -100,20 +101,3 @@ def _factors(
     b = np.zeros((*node.value.shape, op.rank))
     a[: pair.rank], b[:, : pair.rank] = pair.a, pair.b
     return pack_region(op, x_value, y_value, x.reshape(len(x), -1), a, b)
-
-
-def _check_fit(graph: ir.IntegerGraph, adapter: LoraAdapter) -> None:
-    places = {node.name.removesuffix(SUFFIX): op for node, op in regions(graph)}
-    for target, pair in adapter.pairs.items():
-        if target not in places:
-            raise UnsupportedError(
-                f"adapter {adapter.name}: it changes {target}, which has no adapter region on this "
-                f"chip (regions: {', '.join(places) or 'none'}); name it in the model's "
-                "adapters.tensors and build the chip again, or train an adapter of the others"
-            )
-        if pair.rank > places[target].rank:
-            raise UnsupportedError(
-                f"adapter {adapter.name}: its update of {target} has rank {pair.rank}, the chip's "
-                f"region holds {places[target].rank}; raise adapters.rank of the model and build "
-                f"the chip again, or train an adapter of rank {places[target].rank}"
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,6 +140,41 @@ def test_an_image_of_another_base_is_refused(chip, tmp_path: Path) -> None:
         image.load(file, graph)
     with pytest.raises(CheckpointError, match="no such file"):
         image.load(tmp_path / "nothing", graph)
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("BF16", 2), ("F16", 2), ("U16", 2), ("F8_E4M3", 1)])
+def test_an_image_of_other_numbers_is_refused(chip, tmp_path: Path, dtype: str, width: int) -> None:
+    _, _, adapter, graph, tokens = chip
+    file = tmp_path / "lora.adapter.safetensors"
+    data = image.to_bytes(pack(graph, adapter, tokens), graph)
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    name = next(key for key in header if key.endswith(".a"))
+    rows, columns = header[name]["shape"]
+    header[name] |= {"dtype": dtype, "shape": [rows, columns // width]}
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    with pytest.raises(CheckpointError, match=f"expected I8, found {dtype}"):
+        image.load(file, graph)
+
+
+def test_what_has_no_region_is_merged_before_etching(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(checkpoints.tiny_cnn(tmp_path / "base"))
+    model = import_model(checkpoint)
+    weights = reference.load_weights(model, checkpoint)
+    rng = np.random.default_rng(4)
+    tensors = {
+        "conv2.lora_A.weight": rng.normal(0, 1, (2, 2, 2, 3)),
+        "conv2.lora_B.weight": rng.normal(0, 1, (3, 2, 1, 1)),
+    }
+    path = peft_files.save(tmp_path / "lora", peft_files.config(["conv2"], 2), tensors)
+    adapter = load_adapter(path, model)
+    graph = insert(model, Regions(("logits",), 2))
+    frames = Examples(rng.normal(size=(6, 1, 6, 6)))
+    integer = quantize(graph, weights, Recipe(solver="nearest"), frames, {})
+    for use in (lambda: pack(integer, adapter, frames), lambda: beside(graph, weights, adapter)):
+        with pytest.raises(UnsupportedError, match=r"conv2.* no matrix product.* merge it into"):
+            use()
 
 
 def test_an_adapter_without_a_place_is_refused(chip, tmp_path: Path) -> None:

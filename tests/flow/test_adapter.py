@@ -146,12 +146,27 @@ def test_an_image_of_another_base_is_listed_and_refused(call, place) -> None:
         (("adapter", "list", "plain"), "no adapter memory; name tensors under adapters.tensors"),
         (("adapter", "swap", "tiny", "1", "--port", "no-such-port"), "cannot open the serial port"),
         (("adapt", "base", "other", "--rank", "0"), "--rank: expected at least 1"),
+        (("adapt", "base", "base", "--rank", "2", "--output", "same"), "no matrix changed"),
+        (("adapter", "pack", "tiny", "lora", "--name", "../../x"), "not a name for an image"),
+        (("adapter", "pack", "tiny", "lora", "--name", ""), "not a name for an image"),
+        (("run", "tiny", "--tokens", "1", "--adapter", "../adapters/lora"), "not a name for an"),
+        (("adapter", "pack", "tiny", "lora", "--checkpoint", "other"), "of another checkpoint"),
     ],
 )
 def test_mistakes_are_explained(call, words, message: str) -> None:
     status, _, err = call(*words)
     assert status == 2
     assert message in err
+
+
+def test_the_checkpoint_is_the_one_that_the_workflow_names(call, place) -> None:
+    file = place / "configs/config.yaml"
+    before = file.read_text()
+    file.write_text(before + "checkpoints: {tiny: other}\n")
+    status, _, err = call("adapter", "pack", "tiny", "lora")
+    file.write_text(before)
+    assert status == 2
+    assert "other: the chip of tiny is of another checkpoint" in err
 
 
 def test_adapt_writes_an_adapter_that_holds_the_change(call, place) -> None:
