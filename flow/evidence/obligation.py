@@ -88,9 +88,11 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         ("graph", "chip", "images", "manifest", "netlist"), "fpga", work.provenance_netlist,
     ),
     Obligation(
-        "memories.netlist", "no cell of a ROM can be written",
-        "enables of all cells that keep words", "architecture", ("netlist_structure",), "fpga",
-        work.memories_netlist,
+        "memories.netlist", "no cell of a ROM can be written, and a host that writes adapters "
+        "reaches their memory and no other",
+        "enables of all cells that keep words; signals followed from the adapter port through all "
+        "cells, up to the registers of the slot in use", "architecture", ("netlist_structure",),
+        "fpga", work.memories_netlist,
     ),
     Obligation(
         "slots.netlist", "so do the synthesized cells of an adapter chip",

@@ -12,6 +12,7 @@ import pytest
 from rtl_gen import reference
 from rtl_gen.adapter import image
 from rtl_gen.adapter.apply import beside, merge
+from rtl_gen.adapter.bypass import bypass
 from rtl_gen.adapter.pack import pack, random_image
 from rtl_gen.adapter.reader import load_adapter
 from rtl_gen.adapter.region import Regions, insert
@@ -24,7 +25,7 @@ from rtl_gen.ir.adapter import AdapterImage, Factors, empty, regions, shapes, ty
 from rtl_gen.ir.integer import LowRank
 from rtl_gen.ir.range import low_rank_bounds
 from rtl_gen.ir.types import IntType
-from rtl_gen.quantize import Examples, Part, Recipe, quantize
+from rtl_gen.quantize import Examples, Part, Recipe, frame_integers, quantize
 from tests import checkpoints
 from tests.adapter import peft_files
 from tests.adapter.test_reader import ALL, REGIONS
@@ -196,6 +197,41 @@ def test_a_graph_with_regions_is_read_as_it_was_written(chip, tmp_path: Path) ->
     serialize.save(graph, tmp_path / "graph.safetensors")
     assert serialize.load(tmp_path / "graph.safetensors") == graph
     assert any(value.value.channel for value in graph.nodes)
+
+
+def test_a_region_before_a_relu(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(checkpoints.tiny_mlp(tmp_path / "base"))
+    model = import_model(checkpoint)
+    weights = reference.load_weights(model, checkpoint)
+    rng = np.random.default_rng(7)
+    tensors = peft_files.factors(rng, "fc1", 5, 6, 2) | peft_files.factors(rng, "fc2", 3, 5, 2)
+    path = peft_files.save(tmp_path / "lora", peft_files.config(["fc1", "fc2"], 2), tensors)
+    adapter = load_adapter(path, model)
+    frames = Examples(rng.normal(size=(40, 1, 2, 3)))
+    graph = insert(model, Regions(("*",), 2))
+    part = Part(beside(graph, weights, adapter), frames)
+    recipe = Recipe(weights={"*": "int8"}, solver="nearest")
+    integer = quantize(graph, weights, recipe, frames, {}, [part])
+    assert len(regions(integer)) == 2
+    name = next(item.name for item in integer.inputs)
+    ids = {name: frame_integers(integer, frames.inputs)}
+    output = integer.outputs["logits"]
+    found, wanted = {}, {}
+    for kind, image_, network in (
+        ("base", None, (model, weights)),
+        ("adapted", pack(integer, adapter, frames), merge(model, weights, adapter)),
+    ):
+        values, _ = interpreter.step(integer, ids, interpreter.initial_state(integer, 40), image_)
+        found[kind] = values[output] * integer.value(output).scale
+        wanted[kind] = reference.run(*network, {name: frames.inputs})["logits"]
+    change = float(np.abs(wanted["adapted"] - wanted["base"]).mean())
+    for kind, value in found.items():
+        assert float(np.abs(value - wanted[kind]).mean()) < 0.05 * change
+    # without an adapter, a graph without the regions computes the same
+    plain, _ = interpreter.step(bypass(integer), ids, interpreter.initial_state(integer, 40))
+    np.testing.assert_array_equal(
+        plain[bypass(integer).outputs["logits"]] * integer.value(output).scale, found["base"]
+    )
 
 
 def test_a_region_on_one_matrix_only(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from rtl_gen.fabric.adapter_port import ADDRESS
 from rtl_gen.golden import interpreter
 from rtl_gen.golden.sample import initial_rng
 from rtl_gen.ir import serialize
+from rtl_gen.ir.integer import ConstMatVec
 from rtl_gen.plan import Plan
 from rtl_gen.quantize import Examples, Part, Recipe, quantize
 from tests import checkpoints
@@ -235,6 +236,14 @@ def test_without_an_adapter_the_chip_runs_the_program_of_a_chip_without_regions(
     made = shapes.Made(graph, given)
     found = provenance.compare(made.words, given.manifest, graph, given.verilog)
     assert found.differences == ()
+
+
+def test_regions_of_a_chip_without_lanes_are_refused(tmp_path: Path) -> None:
+    graph = build(tmp_path, checkpoints.tiny_llama, EVERY[:-1], 2, Plan(4, slots=2)).graph
+    names = {node.op.weight for node in graph.nodes if isinstance(node.op, ConstMatVec)}
+    styles = tuple((name, "serial") for name in sorted(names))
+    with pytest.raises(UnsupportedError, match="leave one matrix there"):
+        emit.emit(graph, Plan(4, slots=2, styles=styles))
 
 
 def test_a_rank_that_is_no_whole_beat_is_refused(tmp_path: Path) -> None:

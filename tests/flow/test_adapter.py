@@ -124,6 +124,34 @@ def test_a_simulated_chip_says_what_golden_says(call) -> None:
     assert all(item["compared"] >= 6 for item in found["adapters"].values())
 
 
+def test_a_chip_that_reads_frames_is_verified_with_images(call, place) -> None:
+    for tool in ("g++", "make"):
+        require_tool(tool, "install the Debian package build-essential")
+    checkpoints.tiny_mlp(place / "mlp")
+    rng = np.random.default_rng(2)
+    np.savez(place / "mlp.npz", in_x=rng.normal(size=(24, 1, 2, 3)).astype("f4"))
+    model = {
+        "checkpoint": "mlp", "adapters": {"tensors": ["*"], "rank": 2}, "verify": {"tokens": 24},
+        "data": {"kind": "npz", "path": "mlp.npz", "calibration": 12, "evaluation": 8},
+        "plan": {"lanes": 4, "elements": 1},
+    }  # fmt: skip
+    (place / "configs/models/frames.yaml").write_text(yaml.safe_dump(model))
+    yaml_, folder = "configs/models/frames.yaml", "results/frames"
+    graph, manifest = f"{folder}/quantize/graph.safetensors", f"{folder}/rtl/manifest.json"
+    for words in (
+        ("quantize", yaml_, "--folder", f"{folder}/quantize"),
+        ("rtl", yaml_, "--graph", graph, "--folder", f"{folder}/rtl"),
+        ("verify", yaml_, "--graph", graph, "--manifest", manifest, "--design",
+         f"{folder}/rtl/chip.v", "--metrics", f"{folder}/verify/metrics.json"),
+    ):  # fmt: skip
+        status, _, err = call(*words)
+        assert status == 0, err
+    found = json.loads((place / folder / "verify/metrics.json").read_text())["adapters"]
+    assert set(found) == {"random", "base"}
+    assert all(item["compared"] >= 6 and not item["mismatches"] for item in found.values())
+    (place / yaml_).unlink()
+
+
 def test_an_image_of_another_base_is_listed_and_refused(call, place) -> None:
     folder = place / "results/tiny/adapters"
     call("adapter", "pack", "tiny", "lora")
