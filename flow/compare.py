@@ -182,7 +182,7 @@ def _adapted(
     """
     if "adapters" not in manifest:
         return {}
-    plan = Plan(**manifest["plan"])
+    plan = Plan.told(manifest["plan"])
     images = [random_image(graph, FRAME_SEED)]
     if model.adapters.trained:
         base = adapters.open_base(model, checkpoint)

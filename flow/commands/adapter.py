@@ -263,7 +263,7 @@ def _load(args: argparse.Namespace) -> int:
     model = model_of(args.model)
     graph = graph_of(model)
     packed = find(model, graph, args.name, _checkpoint(model))
-    words = host_words(graph, Plan(**_manifest(model)["plan"]), packed)
+    words = host_words(graph, Plan.told(_manifest(model)["plan"]), packed)
     with serial_port.opened(args.port, args.baud) as stream:
         adapter_driver.load(adapter_driver.SerialBus(stream), args.slot, packed.base, words)
     print(f"{args.name} is in slot {args.slot}; `intaglio adapter swap {args.model} {args.slot} "

@@ -232,7 +232,7 @@ def _chip(found: Artefacts) -> Chip:
     try:
         check_identity(chip, manifest["identity"])
         if found.adapter is not None:
-            words = host_words(found.graph, Plan(**manifest["plan"]), found.adapter)
+            words = host_words(found.graph, Plan.told(manifest["plan"]), found.adapter)
             adapter_driver.load(chip, 1, found.adapter.base, words)
             adapter_driver.select(chip, 1)
     except FlowError:

@@ -98,14 +98,16 @@ def beside(
         if isinstance(node.op, real.LowRank)
     }
     ranks = {target: op.rank for target, (_, op) in by_target.items()}
-    kinds = real.Embedding | real.Conv2d
-    check_fit(adapter, ranks, {node.name for node in graph.nodes if isinstance(node.op, kinds)})
+    tables = {node.name for node in graph.nodes if isinstance(node.op, real.Embedding)}
+    check_fit(adapter, ranks, tables)
     shapes = {item.name: item.shape for item in graph.inputs}
     shapes |= {item.name: item.shape for item in graph.nodes}
     found = dict(weights)
     for target, (node, op) in by_target.items():
-        n_in, n_out = int(np.prod(shapes[node.inputs[0]])), int(np.prod(node.shape))
-        a, b = np.zeros((op.rank, n_in)), np.zeros((n_out, op.rank))
+        window = (int(np.prod(shapes[node.inputs[0]])),)
+        if op.beside is not None:
+            window = weights[op.beside.weight].shape[1:]
+        a, b = np.zeros((op.rank, *window)), np.zeros((node.shape[0], op.rank))
         pair = adapter.pairs.get(target)
         if pair is not None:
             a[: pair.rank], b[:, : pair.rank] = pair.a, pair.b
@@ -117,7 +119,7 @@ SUFFIX = ".adapted"
 """A region's node is named like the node it adapts, with this behind."""
 
 
-def check_fit(adapter: LoraAdapter, ranks: Mapping[str, int], others: Container[str]) -> None:
+def check_fit(adapter: LoraAdapter, ranks: Mapping[str, int], tables: Container[str]) -> None:
     """Refuse an adapter that the regions of a network cannot hold.
 
     Parameters
@@ -125,8 +127,8 @@ def check_fit(adapter: LoraAdapter, ranks: Mapping[str, int], others: Container[
     adapter : LoraAdapter
     ranks : mapping of str to int
         Of the regions, by the node they stand beside.
-    others : container of str
-        Nodes with a tensor that no region can stand beside: embeddings and convolutions.
+    tables : container of str
+        Embeddings, which no region can stand beside.
 
     Raises
     ------
@@ -134,11 +136,11 @@ def check_fit(adapter: LoraAdapter, ranks: Mapping[str, int], others: Container[
         If the adapter changes what has no region, or has a higher rank than one.
     """
     for target, pair in adapter.pairs.items():
-        if target in others:
+        if target in tables:
             raise UnsupportedError(
-                f"adapter {adapter.name}: it changes {target}, which is no matrix product, and a "
-                "chip has regions beside these only; merge it into the checkpoint and etch a chip "
-                "from that, or train an adapter of matrices"
+                f"adapter {adapter.name}: it changes {target}, which is a table, and "
+                "regions stand beside matrix products and convolutions only; merge it into the "
+                "checkpoint (merge_and_unload of PEFT) and etch that, or train an adapter of these"
             )
         if target not in ranks:
             raise UnsupportedError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,11 @@ from numpy.typing import NDArray
 from rtl_gen.adapter.apply import SUFFIX, check_fit
 from rtl_gen.adapter.reader import LoraAdapter, LoraPair
 from rtl_gen.golden import interpreter
+from rtl_gen.golden.low_rank import seen
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import serialize
 from rtl_gen.ir.adapter import AdapterImage, Factors, check, empty, regions, shapes, types
+from rtl_gen.ir.range import low_rank_columns
 from rtl_gen.quantize.examples import Examples
 from rtl_gen.quantize.quality import frame_integers
 from rtl_gen.quantize.region import pack_region
@@ -43,8 +44,8 @@ def pack(graph: ir.IntegerGraph, adapter: LoraAdapter, examples: Examples) -> Ad
         If the chip has no region for a tensor of the adapter, or none of its rank.
     """
     ranks = {node.name.removesuffix(SUFFIX): op.rank for node, op in regions(graph)}
-    kinds = ir.Embedding | ir.Conv2d
-    check_fit(adapter, ranks, {node.name for node in graph.nodes if isinstance(node.op, kinds)})
+    tables = {node.name for node in graph.nodes if isinstance(node.op, ir.Embedding)}
+    check_fit(adapter, ranks, tables)
     item = next(item for item in graph.inputs if item.kind != "position")
     batch, steps = len(examples.inputs), examples.steps
     if examples.is_tokens:
@@ -97,7 +98,7 @@ def _factors(
     if pair is None:
         return empty(graph, node, op)
     x_value, y_value = (graph.value(name) for name in node.inputs)
-    a = np.zeros((op.rank, prod(x_value.shape)))
-    b = np.zeros((*node.value.shape, op.rank))
-    a[: pair.rank], b[:, : pair.rank] = pair.a, pair.b
-    return pack_region(op, x_value, y_value, x.reshape(len(x), -1), a, b)
+    a = np.zeros((op.rank, low_rank_columns(op, x_value)))
+    b = np.zeros((node.value.shape[0], op.rank))
+    a[: pair.rank], b[:, : pair.rank] = pair.a.reshape(pair.rank, -1), pair.b
+    return pack_region(op, x_value, y_value, seen(x, op), a, b)

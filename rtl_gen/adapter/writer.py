@@ -39,7 +39,8 @@ def to_files(graph: real.ModelGraph, pairs: Mapping[str, LoraPair]) -> dict[str,
             continue
         whole = _joined(module, nodes, pairs)
         ranks[module] = whole.rank
-        for side, data in (("A", whole.a), ("B", whole.b)):
+        b = whole.b[:, :, None, None] if whole.a.ndim == 4 else whole.b
+        for side, data in (("A", whole.a), ("B", b)):
             stored = np.ascontiguousarray(data, "<f4").tobytes()
             header[f"base_model.model.{module}.lora_{side}.weight"] = {
                 "dtype": "F32",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rtl_gen.errors import ConfigError
 
@@ -63,6 +65,11 @@ class Plan:
             raise ConfigError(f"plan: a matrix may be serial or parallel, not {wrong[0]}")
         if not 0 <= self.top_k <= MAX_TOP_K:
             raise ConfigError(f"plan: top_k must be from 0 to {MAX_TOP_K}, not {self.top_k}")
+
+    @classmethod
+    def told(cls, settings: Mapping[str, Any]) -> Plan:
+        """The plan of a chip, from its manifest's `plan`."""
+        return cls(**{**settings, "styles": tuple(settings.get("styles", {}).items())})
 
     def text(self) -> str:
         """Name for people, e.g. ``16 lanes, 2 elements, 1 head``."""

@@ -159,23 +159,56 @@ def test_an_image_of_other_numbers_is_refused(chip, tmp_path: Path, dtype: str, 
         image.load(file, graph)
 
 
-def test_what_has_no_region_is_merged_before_etching(tmp_path: Path) -> None:
+def test_an_embedding_is_merged_before_etching(chip, tmp_path: Path) -> None:
+    model, weights, _, graph, tokens = chip
+    rng = np.random.default_rng(4)
+    tensors = {
+        "model.embed_tokens.lora_embedding_A": rng.normal(0, 1, (2, 16)),
+        "model.embed_tokens.lora_embedding_B": rng.normal(0, 1, (8, 2)),
+    }
+    path = peft_files.save(tmp_path / "lora", peft_files.config(["embed_tokens"], 2), tensors)
+    adapter = load_adapter(path, model)
+    regions_ = insert(model, REGIONS)
+    for use in (lambda: pack(graph, adapter, tokens), lambda: beside(regions_, weights, adapter)):
+        with pytest.raises(UnsupportedError, match=r"embedding, which .* table.* merge it into"):
+            use()
+
+
+def test_regions_beside_convolutions(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(checkpoints.tiny_cnn(tmp_path / "base"))
     model = import_model(checkpoint)
     weights = reference.load_weights(model, checkpoint)
     rng = np.random.default_rng(4)
     tensors = {
-        "conv2.lora_A.weight": rng.normal(0, 1, (2, 2, 2, 3)),
-        "conv2.lora_B.weight": rng.normal(0, 1, (3, 2, 1, 1)),
+        "conv1.lora_A.weight": rng.normal(0, 0.3, (2, 1, 3, 3)),
+        "conv1.lora_B.weight": rng.normal(0, 0.3, (2, 2, 1, 1)),
+        "conv2.lora_A.weight": rng.normal(0, 0.3, (2, 2, 2, 3)),
+        "conv2.lora_B.weight": rng.normal(0, 0.3, (3, 2, 1, 1)),
     }
-    path = peft_files.save(tmp_path / "lora", peft_files.config(["conv2"], 2), tensors)
+    path = peft_files.save(tmp_path / "lora", peft_files.config(["conv1", "conv2"], 2), tensors)
     adapter = load_adapter(path, model)
-    graph = insert(model, Regions(("logits",), 2))
-    frames = Examples(rng.normal(size=(6, 1, 6, 6)))
-    integer = quantize(graph, weights, Recipe(solver="nearest"), frames, {})
-    for use in (lambda: pack(integer, adapter, frames), lambda: beside(graph, weights, adapter)):
-        with pytest.raises(UnsupportedError, match=r"conv2.* no matrix product.* merge it into"):
-            use()
+    graph = insert(model, Regions(("*",), 2))
+    frames = Examples(rng.normal(size=(40, 1, 6, 6)))
+    ids = {"x": frames.inputs}
+    beside_it = beside(graph, weights, adapter)
+    wanted = reference.run(*merge(model, weights, adapter), ids)["logits"]
+    base = reference.run(model, weights, ids)["logits"]
+    np.testing.assert_allclose(reference.run(graph, beside_it, ids)["logits"], wanted, atol=1e-12)
+    integer = quantize(
+        graph, weights, Recipe(solver="nearest"), frames, {}, [Part(beside_it, frames)]
+    )
+    assert [op.kernel for _, op in regions(integer)] == [(3, 3), (2, 3), ()]
+    output = integer.outputs["logits"]
+    state = interpreter.initial_state(integer, 40)
+    x = {integer.inputs[0].name: frame_integers(integer, frames.inputs)}
+    plain, _ = interpreter.step(integer, x, state)
+    adapted, _ = interpreter.step(integer, x, state, pack(integer, adapter, frames))
+    scale = integer.value(output).scale
+    change = float(np.abs(wanted - base).mean())
+    assert float(np.abs(plain[output] * scale - base).mean()) < 0.1 * change
+    assert float(np.abs(adapted[output] * scale - wanted).mean()) < 0.1 * change
+    serialize.save(integer, tmp_path / "graph.safetensors")
+    assert serialize.load(tmp_path / "graph.safetensors") == integer
 
 
 def test_an_adapter_without_a_place_is_refused(chip, tmp_path: Path) -> None:

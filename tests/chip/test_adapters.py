@@ -71,6 +71,19 @@ CASES = {
     "llama": (checkpoints.tiny_llama, EVERY[:-1], 2, Plan(4, slots=2)),
     "llama_beats": (checkpoints.tiny_llama, EVERY[:-1], 4, Plan(8, elements=2, slots=3)),
     "llama_high_rank": (checkpoints.tiny_llama, EVERY, 3, Plan(2, slots=1)),
+    "llama_partly_in_space": (
+        checkpoints.tiny_llama,
+        EVERY[:-1],
+        2,
+        Plan(
+            4,
+            slots=2,
+            styles=(
+                ("layers.0.attention.q.weight", "serial"),
+                ("layers.1.mlp.up.weight", "parallel"),
+            ),
+        ),
+    ),
     "gpt2_one_kind": (checkpoints.tiny_gpt2, ("*.mlp.up", "layers.1.*.v"), 4, Plan(4, elements=4)),
 }
 
@@ -82,6 +95,7 @@ def test_a_chip_with_adapters_equals_golden(name: str, tmp_path: Path) -> None:
     built = build(tmp_path, make, patterns, rank, plan)
     graph = built.graph
     chip = emit.emit(graph, plan)
+    assert Plan.told(chip.manifest["plan"]) == plan
     rng = np.random.default_rng(seed())
     cases, texts = [], set()
     # base, every image in turn through the same slot or the next one, base again

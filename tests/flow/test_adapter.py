@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from flow import adapter_driver, cli, serial_port
+from rtl_gen import reference
 from rtl_gen.adapter import image
+from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.errors import FlowError
 from rtl_gen.ir import serialize
 from tests import checkpoints
@@ -127,12 +129,12 @@ def test_a_simulated_chip_says_what_golden_says(call) -> None:
 def test_a_chip_that_reads_frames_is_verified_with_images(call, place) -> None:
     for tool in ("g++", "make"):
         require_tool(tool, "install the Debian package build-essential")
-    checkpoints.tiny_mlp(place / "mlp")
+    checkpoints.tiny_cnn(place / "cnn")
     rng = np.random.default_rng(2)
-    np.savez(place / "mlp.npz", in_x=rng.normal(size=(24, 1, 2, 3)).astype("f4"))
+    np.savez(place / "cnn.npz", in_x=rng.normal(size=(24, 1, 6, 6)).astype("f4"))
     model = {
-        "checkpoint": "mlp", "adapters": {"tensors": ["*"], "rank": 2}, "verify": {"tokens": 24},
-        "data": {"kind": "npz", "path": "mlp.npz", "calibration": 12, "evaluation": 8},
+        "checkpoint": "cnn", "adapters": {"tensors": ["*"], "rank": 2}, "verify": {"tokens": 24},
+        "data": {"kind": "npz", "path": "cnn.npz", "calibration": 12, "evaluation": 8},
         "plan": {"lanes": 4, "elements": 1},
     }  # fmt: skip
     (place / "configs/models/frames.yaml").write_text(yaml.safe_dump(model))
@@ -223,6 +225,31 @@ def test_adapt_writes_an_adapter_that_holds_the_change(call, place) -> None:
     assert report["logits"]["captured"] > 0.9999
     status, _, err = call("adapter", "pack", "tiny", "update")
     assert status == 0, err
+
+
+def test_adapt_holds_the_change_of_a_convolution(call, place) -> None:
+    config, tensors = checkpoints.cnn()
+    checkpoints.write(place / "pictures", config, tensors)
+    rng = np.random.default_rng(8)
+    change = rng.normal(size=(3, 1)) @ rng.normal(size=(1, 12))
+    tensors["conv2.weight"] = tensors["conv2.weight"] + change.reshape(3, 2, 2, 3).astype("f4")
+    checkpoints.write(place / "sharper", config, tensors)
+    status, out, err = call("adapt", "pictures", "sharper", "--rank", "1", "--output", "sharp")
+    assert status == 0, err
+    report = json.loads(out)
+    assert list(report["tensors"]) == ["conv2"]
+    assert report["outside"] == []
+    assert report["logits"]["captured"] > 0.9999
+    np.savez(place / "x.npz", in_x=rng.normal(size=(4, 1, 6, 6)).astype("f4"))
+    opened = open_checkpoint(place / "sharper")
+    model = import_model(opened)
+    wanted = reference.run(
+        model, reference.load_weights(model, opened), {"x": np.load(place / "x.npz")["in_x"]}
+    )["logits"]
+    np.savez(place / "sharp.npz", in_x=np.load(place / "x.npz")["in_x"], logits=wanted)
+    status, out, _ = call("check", "pictures", "--adapter", "sharp", "--reference", "sharp.npz")
+    assert status == 0
+    assert json.loads(out)["max_abs_err"] < 1e-5
 
 
 def test_the_serial_bus_over_a_pseudo_terminal() -> None:
