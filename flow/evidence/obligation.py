@@ -43,8 +43,9 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         work.provenance_checkpoint,
     ),
     Obligation(
-        "ranges.rtl", "no accumulator can overflow with these constants",
-        "bounds over all inputs, recomputed for every row, against the registers of the RTL",
+        "ranges.rtl", "no accumulator can overflow with these constants and any adapter image",
+        "bounds over all inputs, recomputed for every row and from the types of every adapter "
+        "region, against the registers of the RTL",
         "constants", ("graph", "chip", "manifest"), "", work.ranges_rtl,
     ),
     Obligation(
