@@ -85,8 +85,7 @@ def parts_of(
         plan = Plan(*(int(part) for part in shape.split("x")))
     else:
         integer = graph.read(made / "quantize/graph.safetensors")
-        known = files.read_json(made / "rtl/manifest.json")["plan"]
-        plan = Plan(**known | {"styles": tuple(known["styles"].items())})
+        plan = Plan.told(files.read_json(made / "rtl/manifest.json")["plan"])
     return emit.emit(integer, plan), of_chip(emit.design(integer, plan).chip)
 
 

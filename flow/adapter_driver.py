@@ -134,6 +134,7 @@ def load(bus: Bus, slot: int, base: str, words: Sequence[int]) -> None:
             f"adapter port: the chip's images have {expected} words, this one {len(words)}; it was "
             "laid out for another chip: lay it out with this chip's manifest"
         )
+    _fits(bus, slot)
     first, *rest = commands(slot, base, words)
     bus.write(*first)
     _demand(bus, f"opening slot {slot}")
@@ -150,8 +151,16 @@ def select(bus: Bus, slot: int) -> None:
     FlowError
         If the slot holds no complete image.
     """
+    _fits(bus, slot)
     bus.write(ADDRESS["SELECT"], slot)
     _demand(bus, f"selecting slot {slot}")
+
+
+def _fits(bus: Bus, slot: int) -> None:
+    """Refuse a number that would be another slot's in the 32 bits of a register."""
+    if not 0 <= slot <= MASK:
+        slots = bus.read(ADDRESS["GEOMETRY"]) >> 24
+        raise FlowError(f"adapter port: slot {slot}: the chip has slots 0 to {slots}")
 
 
 def _demand(bus: Bus, what: str) -> None:

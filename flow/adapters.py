@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from rtl_gen.adapter.pack import pack
 from rtl_gen.adapter.reader import LoraAdapter, load_adapter
 from rtl_gen.adapter.region import Regions, insert
 from rtl_gen.checkpoint import Checkpoint, import_model, open_checkpoint
-from rtl_gen.errors import ConfigError
+from rtl_gen.errors import CheckpointError, ConfigError
 from rtl_gen.ir.adapter import AdapterImage
 from rtl_gen.ir.integer import IntegerGraph
 from rtl_gen.ir.model import ModelGraph, TensorRef
@@ -133,14 +134,38 @@ def measured(
 def pack_folder(
     model: ModelConfig, base: Base, graph: IntegerGraph, folder: Path, settings: Data
 ) -> tuple[AdapterImage, LoraAdapter, data.Dataset]:
-    """Pack the PEFT adapter in `folder`; `settings` say what data it is meant for."""
+    """Pack the PEFT adapter in `folder`; `settings` say what data it is meant for.
+
+    Raises
+    ------
+    CheckpointError
+        If `base` is not what `graph` was made from.
+    """
+    made, given = graph.origin.get("checkpoint", ""), base.checkpoint.digest
+    if made != given:
+        raise CheckpointError(
+            f"{base.checkpoint.path}: the chip of {model.name} is of another checkpoint (digest "
+            f"{made[:16]}…, this one {given[:16]}…); an adapter's integers fit one base only: give "
+            "that checkpoint, or quantize this one"
+        )
     adapter = load_adapter(folder, base.graph, base.weights)
     found = dataset(base, adapter, settings)
     return pack(graph, adapter, found.calibration), adapter, found
 
 
 def image_file(results: Path, model: str, name: str) -> Path:
-    """Where the image called `name` lies."""
+    """Where the image called `name` lies.
+
+    Raises
+    ------
+    ConfigError
+        If `name` would lie elsewhere.
+    """
+    if not re.fullmatch(r"[\w+ .-]+", name) or name.startswith("."):
+        raise ConfigError(
+            f"{name!r} is not a name for an image: expected letters, digits, spaces or any of "
+            "+ . _ -, and no dot first; choose one with --name"
+        )
     return results / model / "adapters" / f"{name}{image.SUFFIX}"
 
 

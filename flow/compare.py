@@ -30,6 +30,7 @@ from rtl_gen import reference
 from rtl_gen.adapter.layout import host_words
 from rtl_gen.adapter.pack import pack, random_image
 from rtl_gen.checkpoint import import_model, open_checkpoint
+from rtl_gen.ir.adapter import AdapterImage
 from rtl_gen.ir.integer import IntegerGraph
 from rtl_gen.plan import Plan
 from rtl_gen.quantize import frame_integers
@@ -113,7 +114,10 @@ def run(model: ModelConfig, checkpoint: Path, design: Design, metrics: Path, log
         least = model.verify.tokens if design.engine == "rtl" else model.verify.netlist_tokens
         print(f"  comparing at least {least} outputs", file=sys.stderr)
         # The RTL has shown the longest steps; a netlist of the same cycles is slow to simulate.
-        result = _compare(model, checkpoint, graph, chip, least, fill=design.engine == "rtl")
+        result = _compare(
+            model, checkpoint, graph, chip, least, seeds=model.verify.seeds,
+            fill=design.engine == "rtl",
+        )  # fmt: skip
         if watched:
             chip.activity(False)
         adapted = _adapted(model, checkpoint, graph, chip, manifest, least // 4)
@@ -144,18 +148,21 @@ def _compare(
     chip: Chip,
     least: int,
     *,
+    seeds: Sequence[int],
     fill: bool,
+    adapter: AdapterImage | None = None,
 ) -> Result:
     if not graph.vocabulary:
-        return compare_frames(graph, chip, _frames(model, checkpoint, graph, least))
+        return compare_frames(graph, chip, _frames(model, checkpoint, graph, least), adapter)
     tokenizer = text.load(model.tokenizer, checkpoint, graph.vocabulary)
     return compare_tokens(
         graph,
         chip,
         prompts=[text.prompt(tokenizer, prompt, graph.bos) for prompt in model.verify.prompts],
-        seeds=model.verify.seeds,
+        seeds=seeds,
         tokens=least,
         fill=fill,
+        adapter=adapter,
     )
 
 
@@ -173,17 +180,15 @@ def _adapted(
     MismatchError
         If a sequence differs.
     """
-    if "adapters" not in manifest or not graph.vocabulary:
+    if "adapters" not in manifest:
         return {}
-    plan = Plan(**manifest["plan"])
+    plan = Plan.told(manifest["plan"])
     images = [random_image(graph, FRAME_SEED)]
     if model.adapters.trained:
         base = adapters.open_base(model, checkpoint)
         for item in adapters.all_trained(model, base):
             packed = pack(graph, item.adapter, item.data.calibration)
             images.append(replace(packed, name=item.name))
-    tokenizer = text.load(model.tokenizer, checkpoint, graph.vocabulary)
-    prompts = [text.prompt(tokenizer, prompt, graph.bos) for prompt in model.verify.prompts]
     numbers = {}
     slots = [index % plan.slots + 1 for index in range(len(images))]
     writes = [
@@ -198,8 +203,8 @@ def _adapted(
         adapter_driver.select(chip, slot)
         following = writes[index + 1] if plan.slots > 1 and index + 1 < len(images) else []
         chip.during(following)
-        result = compare_tokens(
-            graph, chip, prompts=prompts, seeds=model.verify.seeds[:1], tokens=least, fill=False,
+        result = _compare(
+            model, checkpoint, graph, chip, least, seeds=model.verify.seeds[:1], fill=False,
             adapter=image,
         )  # fmt: skip
         left = chip.waiting()

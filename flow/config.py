@@ -230,6 +230,12 @@ def load_runs(values: Mapping[str, Any], where: str = "configs/config.yaml") -> 
     return _record(Runs, {**filled, "runs": runs})
 
 
+def read_runs() -> Runs:
+    """What the workflow's configuration file asks for; its defaults where there is none."""
+    path = FOLDER / "config.yaml"
+    return load_runs((yaml.safe_load(path.read_text()) if path.is_file() else {}) or {})
+
+
 def model_file(name: str, folder: Path = FOLDER) -> Path:
     """File of the model called `name`.
 

@@ -100,7 +100,7 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
     Raises
     ------
     FlowError
-        If the file system is full, read-only or forbids the file.
+        If the file system is full, read-only or forbids the file, or its folder cannot be.
     """
     temporary: Path | None = None
     try:
@@ -114,7 +114,7 @@ def replacing(path: Path, size: int | None = None) -> Iterator[Path]:
     except OSError as error:
         if error.errno in _FULL:
             raise FlowError(full(path, size)) from error
-        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        if temporary is None or error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
             raise FlowError(f"{path}: cannot write ({error.strerror})") from error
         raise
     finally:

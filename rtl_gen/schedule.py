@@ -220,7 +220,8 @@ class _Scheduler:
         """Two products from the adapter memory; the second is added to y where it lies."""
         assert self.adapter is not None
         x, y = (self.layout(name) for name in node.inputs)
-        hidden = Layout(self.allocator.take(self.beats(op.rank)), (self.beats(op.rank),))
+        shape = (self.beats(op.rank), *node.value.shape[1:])
+        hidden = Layout(self.allocator.take(prod(shape)), shape)
         for part in products(self.adapter, self.plan, node, op, (x, hidden, y)):
             fields = part.fields | self.walk("a", part.a)
             fields |= {} if part.b is None else self.walk("b", part.b)

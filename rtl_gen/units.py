@@ -182,6 +182,12 @@ def build(
             elements=plan.elements, adapter=adapter.geometry if adapter else None,
             element_width=regions(graph)[0][1].element.width if adapter else 0,
         )  # fmt: skip
+    elif adapter is not None:
+        raise UnsupportedError(
+            "plan.styles wires every matrix in space, but adapter regions need the lanes that "
+            "multiply weights from ROM; leave one matrix there (style rom), or build the chip "
+            "without adapters.tensors"
+        )
     if any(isinstance(op, ir.Embedding) for op in ops):
         units["embedding"] = Embedding(
             table_width=sizes.table, width=sizes.stream, table_depth=depth["embedding_table"],
@@ -217,7 +223,7 @@ def build(
         units["route"] = _one_router(graph, sizes, plan)
     if any(isinstance(op, ir.Mul | ir.Weigh) for op in ops):
         units["mul"] = Lockstep([Mul(width=width) for _ in copies], ["a", "b"], width)
-    if any(isinstance(op, ir.Add) for op in ops):
+    if any(isinstance(op, ir.Add | ir.LowRank) for op in ops):
         units["add"] = Lockstep([Add(width=width) for _ in copies], ["a", "b"], width)
     if any(isinstance(op, ir.Sample) for op in ops):
         units["sample"] = Sample(

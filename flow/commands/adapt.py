@@ -114,6 +114,11 @@ def run(args: argparse.Namespace) -> int:
         report |= _compared(networks, found.evaluation)
     print(json.dumps(report, indent=2))
     print(_told(report), file=sys.stderr)
+    if args.output is not None and not pairs:
+        raise UnsupportedError(
+            f"{args.output}: not written: no matrix changed from {args.old} to {args.new} that an "
+            "adapter could hold"
+        )
     if args.output is not None:
         for file, content in to_files(graph, pairs).items():
             files.write(args.output / file, content)
@@ -163,7 +168,9 @@ def _told(report: Mapping[str, Any]) -> str:
             found = dict(report[measure])
             gained = found.pop("captured", None)
             named = ", ".join(f"{value:.4f} {name}" for name, value in found.items())
-            lines.append(f"{measure}: {named}" + (f"; {gained:.1%} captured" if gained else ""))
+            lines.append(
+                f"{measure}: {named}" + ("" if gained is None else f"; {gained:.1%} captured")
+            )
     shares = {name: item["outputs"] for name, item in report["tensors"].items()}
     if shares:
         least, most = (choose(shares, key=shares.__getitem__) for choose in (min, max))

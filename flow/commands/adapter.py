@@ -199,11 +199,12 @@ def _pack(args: argparse.Namespace) -> int:
     if args.text or args.npz:
         kind, path = ("text", args.text) if args.text else ("npz", args.npz)
         settings = replace(settings, kind=kind, path=path)
-    name = args.name or (given if folder != args.folder else folder.resolve().name)
-    base = adapters.open_base(model, checkpoint.locate(args.checkpoint or model.checkpoint))
+    named = given if folder != args.folder else folder.resolve().name
+    name = named if args.name is None else args.name
+    path = adapters.image_file(RESULTS, model.name, name)
+    base = adapters.open_base(model, _checkpoint(model, args.checkpoint))
     packed, adapter, found = adapters.pack_folder(model, base, graph, folder, settings)
     packed = replace(packed, name=name)
-    path = adapters.image_file(RESULTS, model.name, name)
     adapters.save(path, packed, graph)
     numbers = adapters.measured(base, graph, adapter, packed, found.evaluation)
     print(path)
@@ -261,8 +262,8 @@ def _list(args: argparse.Namespace) -> int:
 def _load(args: argparse.Namespace) -> int:
     model = model_of(args.model)
     graph = graph_of(model)
-    packed = find(model, graph, args.name, checkpoint.locate(model.checkpoint))
-    words = host_words(graph, Plan(**_manifest(model)["plan"]), packed)
+    packed = find(model, graph, args.name, _checkpoint(model))
+    words = host_words(graph, Plan.told(_manifest(model)["plan"]), packed)
     with serial_port.opened(args.port, args.baud) as stream:
         adapter_driver.load(adapter_driver.SerialBus(stream), args.slot, packed.base, words)
     print(f"{args.name} is in slot {args.slot}; `intaglio adapter swap {args.model} {args.slot} "
@@ -276,6 +277,10 @@ def _swap(args: argparse.Namespace) -> int:
         adapter_driver.select(adapter_driver.SerialBus(stream), args.slot)
     print(f"slot {args.slot} from the next token on")
     return 0
+
+
+def _checkpoint(model: ModelConfig, given: str | None = None) -> Path:
+    return checkpoint.locate(given or config.read_runs().checkpoint_of(model))
 
 
 def _manifest(model: ModelConfig) -> Any:

@@ -8,8 +8,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from flow import config, files, graph, planning
 from flow.report import svg
 from rtl_gen.errors import TargetError, UnsupportedError
@@ -65,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.objective:
         wanted = dataclasses.replace(wanted, objective=args.objective)
-    aims = planning.targets(args.target or _targets(args.model))
+    aims = planning.targets(args.target or config.read_runs().targets(args.model))
     built = Path("results") / model.name / "quantize/graph.safetensors"
     path = args.graph or (built if built.is_file() else None)
     design = graph.read(path) if path else planning.quick_graph(model)
@@ -78,12 +76,6 @@ def run(args: argparse.Namespace) -> int:
         files.write(args.svg, standalone(found))
     print(json.dumps(found, indent=2) if args.json else text(found))
     return 0 if found["chosen"]["fits"] else 1
-
-
-def _targets(model: str) -> tuple[str, ...]:
-    path = config.FOLDER / "config.yaml"
-    values = yaml.safe_load(path.read_text()) if path.is_file() else {}
-    return config.load_runs(values or {}).targets(model)
 
 
 def standalone(found: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from flow import adapter_driver, checkpoint, config, files, text
 from flow.arrays import check_frames, read_npz
@@ -115,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
     named = Path(args.model)
     path = named if named.suffix == ".yaml" else config.model_file(args.model)
     model = config.load_model(path)
-    runs = config.load_runs(yaml.safe_load((config.FOLDER / "config.yaml").read_text()))
+    runs = config.read_runs()
     found = Artefacts(
         model,
         args.engine,
@@ -233,7 +232,7 @@ def _chip(found: Artefacts) -> Chip:
     try:
         check_identity(chip, manifest["identity"])
         if found.adapter is not None:
-            words = host_words(found.graph, Plan(**manifest["plan"]), found.adapter)
+            words = host_words(found.graph, Plan.told(manifest["plan"]), found.adapter)
             adapter_driver.load(chip, 1, found.adapter.base, words)
             adapter_driver.select(chip, 1)
     except FlowError:

@@ -23,6 +23,8 @@ ADAPTER_MEMORY = "adapter_memory."
 _CLOCKS = {"clk", "rst"}
 _SAMPLER_PORTS = ("seed",)
 _DATA_BITS = 16
+_HOST_BITS = 32
+"""Bits of a register of the adapter port."""
 
 
 def of_rtl(
@@ -60,7 +62,8 @@ def of_rtl(
     listed: Counter[tuple[str, int, int]] = Counter()
     for item in manifest["memories"]:
         kind = "constant" if item["class"] == "constant" else "written"
-        listed[kind, int(item["width"]), int(item["depth"])] += int(item.get("copies", 1))
+        for width in _pieces(item):
+            listed[kind, width, int(item["depth"])] += int(item.get("copies", 1))
     # One that is listed and never read may be gone: nothing is lost by that.
     findings += [
         f"{number} {kind} memories of {depth} words of {width} bits: not in the manifest"
@@ -72,6 +75,17 @@ def of_rtl(
         "written memories": sum(n for (kind, *_), n in found.items() if kind == "written"),
         "host bits followed": sum(len(bits) for _, bits in _host_ports(flat)),
     }
+
+
+def _pieces(item: Mapping[str, Any]) -> list[int]:
+    """Widths of the memories of the RTL that a memory of the manifest is.
+
+    One that a host writes is cut into pieces of what it writes at once.
+    """
+    width = int(item["width"])
+    if item["class"] != "adapter":
+        return [width]
+    return [min(_HOST_BITS, width - first) for first in range(0, width, _HOST_BITS)]
 
 
 def _host_ports(flat: Module) -> Iterator[tuple[str, Sequence[Bit]]]:

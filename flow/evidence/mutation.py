@@ -167,8 +167,7 @@ def stale(graph: IntegerGraph, chip: Chip) -> memories.Words:
         name: Constant(item.type, np.roll(item.data, 1, axis=0))
         for name, item in graph.constants.items()
     }
-    settings = chip.manifest["plan"]
-    plan = Plan(**{**settings, "styles": tuple(settings.get("styles", {}).items())})
+    plan = Plan.told(chip.manifest["plan"])
     emitted = emit.emit(replace(graph, constants=constants), plan)
     images = {
         item["name"]: (emitted.images[item["image"]], int(item["width"]))

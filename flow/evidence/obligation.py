@@ -43,8 +43,9 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         work.provenance_checkpoint,
     ),
     Obligation(
-        "ranges.rtl", "no accumulator can overflow with these constants",
-        "bounds over all inputs, recomputed for every row, against the registers of the RTL",
+        "ranges.rtl", "no accumulator can overflow with these constants and any adapter image",
+        "bounds over all inputs, recomputed for every row and from the types of every adapter "
+        "region, against the registers of the RTL",
         "constants", ("graph", "chip", "manifest"), "", work.ranges_rtl,
     ),
     Obligation(
@@ -88,9 +89,11 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         ("graph", "chip", "images", "manifest", "netlist"), "fpga", work.provenance_netlist,
     ),
     Obligation(
-        "memories.netlist", "no cell of a ROM can be written",
-        "enables of all cells that keep words", "architecture", ("netlist_structure",), "fpga",
-        work.memories_netlist,
+        "memories.netlist", "no cell of a ROM can be written, and a host that writes adapters "
+        "reaches their memory and no other",
+        "enables of all cells that keep words; signals followed from the adapter port through all "
+        "cells, up to the registers of the slot in use", "architecture", ("netlist_structure",),
+        "fpga", work.memories_netlist,
     ),
     Obligation(
         "slots.netlist", "so do the synthesized cells of an adapter chip",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from math import prod
 
 from flow.evidence.design import Design, EvidenceError
-from rtl_gen.ir.integer import ConstMatVec, Conv2d, ExpertMatVec, IntegerGraph
+from rtl_gen.ir.integer import ConstMatVec, Conv2d, ExpertMatVec, IntegerGraph, LowRank, Node
 from rtl_gen.ir.types import IntType
 from rtl_gen.ir.verify import verify
 
@@ -30,7 +31,8 @@ def check(
     -------
     findings : list of str
     numbers : dict of str to int
-        ``rows``, ``register bits`` of an accumulator, and ``bits needed`` by the largest row.
+        ``rows``, ``register bits`` of an accumulator, and ``bits needed`` by the largest row; with
+        adapter regions ``bits any adapter image needs``.
 
     Raises
     ------
@@ -55,13 +57,41 @@ def check(
             # Python's integers do not overflow; partial sums in any order stay below this one.
             bound = sum(abs(w) * max(-x.min, x.max) for w in row)
             largest, rows = max(largest, bound), rows + 1
-    if not rows:
+    images = {
+        node.name: _any_image(graph, node, node.op)
+        for node in graph.nodes
+        if isinstance(node.op, LowRank)
+    }
+    if not rows and not images:
         return findings, {"rows": 0}
     width = accumulator_bits(rtl)
-    needed = IntType.holding(-max(largest, 1), max(largest, 1)).width
+    needed = _bits(largest)
     if needed > width:
         findings.append(f"a row can reach {largest}, {needed} bits; accumulators have {width}")
-    return findings, {"rows": rows, "register bits": width, "bits needed": needed}
+    findings += [
+        f"{name}: an adapter image can reach {bound}, {_bits(bound)} bits; accumulators have "
+        f"{width}"
+        for name, bound in images.items()
+        if _bits(bound) > width
+    ]
+    numbers = {"rows": rows, "register bits": width, "bits needed": needed}
+    if images:
+        numbers["bits any adapter image needs"] = _bits(max(images.values()))
+    return findings, numbers
+
+
+def _bits(bound: int) -> int:
+    return IntType.holding(-max(bound, 1), max(bound, 1)).width
+
+
+def _any_image(graph: IntegerGraph, node: Node, op: LowRank) -> int:
+    """Largest sum of a region's products, whatever a host writes into its memory."""
+    x = graph.value(node.inputs[0])
+    columns = x.shape[0] * prod(op.kernel) if op.kernel else prod(x.shape)
+    element, value, hidden = (
+        max(-type_.min, type_.max) for type_ in (op.element, x.type, op.hidden)
+    )
+    return max(columns * element * value, op.rank * element * hidden)
 
 
 def accumulator_bits(rtl: Design) -> int:

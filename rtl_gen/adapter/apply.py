@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl_gen.adapter.reader import LoraAdapter, LoraPair
+from rtl_gen.adapter.reader import LoraAdapter
 from rtl_gen.errors import CheckpointError, UnsupportedError
 from rtl_gen.ir import model as real
 
@@ -92,28 +92,24 @@ def beside(
     UnsupportedError
         If the adapter changes a tensor without a region or has a higher rank than one.
     """
-    regions = {node.name: node for node in graph.nodes if isinstance(node.op, real.LowRank)}
-    by_target = {name.removesuffix(SUFFIX): node for name, node in regions.items()}
-    homeless = sorted(set(adapter.pairs) - set(by_target))
-    if homeless:
-        raise UnsupportedError(
-            f"adapter {adapter.name}: it changes {', '.join(homeless[:4])}"
-            f"{', …' if len(homeless) > 4 else ''}, which have no adapter region "
-            f"(regions: {', '.join(list(by_target)[:4]) or 'none'}"
-            f"{', …' if len(by_target) > 4 else ''}); name them in the model's adapters.tensors "
-            "and build the chip again, or train an adapter of the others"
-        )
+    by_target = {
+        node.name.removesuffix(SUFFIX): (node, node.op)
+        for node in graph.nodes
+        if isinstance(node.op, real.LowRank)
+    }
+    ranks = {target: op.rank for target, (_, op) in by_target.items()}
+    tables = {node.name for node in graph.nodes if isinstance(node.op, real.Embedding)}
+    check_fit(adapter, ranks, tables)
     shapes = {item.name: item.shape for item in graph.inputs}
     shapes |= {item.name: item.shape for item in graph.nodes}
     found = dict(weights)
-    for target, node in by_target.items():
-        op = node.op
-        assert isinstance(op, real.LowRank)
-        n_in, n_out = int(np.prod(shapes[node.inputs[0]])), int(np.prod(node.shape))
-        a, b = np.zeros((op.rank, n_in)), np.zeros((n_out, op.rank))
+    for target, (node, op) in by_target.items():
+        window = (int(np.prod(shapes[node.inputs[0]])),)
+        if op.beside is not None:
+            window = weights[op.beside.weight].shape[1:]
+        a, b = np.zeros((op.rank, *window)), np.zeros((node.shape[0], op.rank))
         pair = adapter.pairs.get(target)
         if pair is not None:
-            _fit(pair, op.rank, target, adapter.name)
             a[: pair.rank], b[:, : pair.rank] = pair.a, pair.b
         found[op.a], found[op.b] = a, b
     return found
@@ -123,10 +119,39 @@ SUFFIX = ".adapted"
 """A region's node is named like the node it adapts, with this behind."""
 
 
-def _fit(pair: LoraPair, rank: int, target: str, adapter: str) -> None:
-    if pair.rank > rank:
-        raise UnsupportedError(
-            f"adapter {adapter}: its update of {target} has rank {pair.rank}, the chip's region "
-            f"holds {rank}; raise adapters.rank of the model and build the chip again, or train "
-            f"an adapter of rank {rank}"
-        )
+def check_fit(adapter: LoraAdapter, ranks: Mapping[str, int], tables: Container[str]) -> None:
+    """Refuse an adapter that the regions of a network cannot hold.
+
+    Parameters
+    ----------
+    adapter : LoraAdapter
+    ranks : mapping of str to int
+        Of the regions, by the node they stand beside.
+    tables : container of str
+        Embeddings, which no region can stand beside.
+
+    Raises
+    ------
+    UnsupportedError
+        If the adapter changes what has no region, or has a higher rank than one.
+    """
+    for target, pair in adapter.pairs.items():
+        if target in tables:
+            raise UnsupportedError(
+                f"adapter {adapter.name}: it changes {target}, which is a table, and "
+                "regions stand beside matrix products and convolutions only; merge it into the "
+                "checkpoint (merge_and_unload of PEFT) and etch that, or train an adapter of these"
+            )
+        if target not in ranks:
+            raise UnsupportedError(
+                f"adapter {adapter.name}: it changes {target}, which has no adapter region "
+                f"(regions: {', '.join(list(ranks)[:4]) or 'none'}"
+                f"{', …' if len(ranks) > 4 else ''}); name it in the model's adapters.tensors "
+                "and build the chip again, or train an adapter of the others"
+            )
+        if pair.rank > ranks[target]:
+            raise UnsupportedError(
+                f"adapter {adapter.name}: its update of {target} has rank {pair.rank}, the chip's "
+                f"region holds {ranks[target]}; raise adapters.rank of the model and build the "
+                f"chip again, or train an adapter of rank {ranks[target]}"
+            )

@@ -106,14 +106,27 @@ def difference(
             if (ref := getattr(node.op, name, None)) is not None
         ]
         changed = [ref for ref in refs if not np.array_equal(old[ref], new[ref])]
-        if isinstance(node.op, real.Linear) and chosen(node.name) and node.op.weight in changed:
-            delta = new[node.op.weight] - old[node.op.weight]
-            x = inputs[node.inputs[0]].reshape(-1, delta.shape[1])
-            pairs[node.name], shares[node.name] = factor(delta, x, rank)
-            changed.remove(node.op.weight)
+        op = node.op
+        if isinstance(op, real.Linear | real.Conv2d) and op.weight in changed and chosen(node.name):
+            delta = new[op.weight] - old[op.weight]
+            x = _seen(op, inputs[node.inputs[0]], delta)
+            pair, shares[node.name] = factor(delta.reshape(len(delta), -1), x, rank)
+            pairs[node.name] = LoraPair(pair.a.reshape(-1, *delta.shape[1:]), pair.b)
+            changed.remove(op.weight)
         if changed:
             left.append(node.name)
     return pairs, shares, left
+
+
+def _seen(op: real.Linear | real.Conv2d, x: Array, weight: Array) -> Array:
+    """Vectors that the matrix multiplies: float64, shape (count, n_in)."""
+    if isinstance(op, real.Linear):
+        return x.reshape(-1, weight.shape[1])
+    (ph, pw), (sh, sw) = op.padding, op.stride
+    padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+    views = np.lib.stride_tricks.sliding_window_view(padded, weight.shape[2:], axis=(2, 3))
+    views = views[:, :, ::sh, ::sw]
+    return views.transpose(0, 2, 3, 1, 4, 5).reshape(-1, weight[0].size)
 
 
 def _share(rest: Array, whole: Array) -> float:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from rtl_gen.checkpoint.safetensors import shown
 from rtl_gen.errors import CheckpointError
-from rtl_gen.ir.adapter import AdapterImage, Factors, check, types
+from rtl_gen.ir.adapter import AdapterImage, Factors, check
 from rtl_gen.ir.adapter import regions as regions_of
 from rtl_gen.ir.integer import IntegerGraph
 from rtl_gen.ir.serialize import digest
@@ -40,13 +41,13 @@ def to_bytes(image: AdapterImage, graph: IntegerGraph) -> bytes:
         }
     }
     body = bytearray()
-    for node, op in regions_of(graph):
+    for node, _ in regions_of(graph):
         arrays = image.factors[node.name].arrays()
-        for key in sorted(arrays, key=lambda k: (-_size(types(op)[k].width), k)):
-            wide = types(op)[key].width > 8
-            data = arrays[key].astype("<u2" if wide else "|i1").tobytes()
+        for key in sorted(arrays, key=lambda k: (_dtype(k) == "I8", k)):
+            dtype = _dtype(key)
+            data = arrays[key].astype("<u2" if dtype == "U16" else "|i1").tobytes()
             header[f"{node.name}.{key}"] = {
-                "dtype": "U16" if wide else "I8",
+                "dtype": dtype,
                 "shape": list(arrays[key].shape),
                 "data_offsets": [len(body), len(body) + len(data)],
             }
@@ -73,6 +74,13 @@ def load(path: Path, graph: IntegerGraph) -> AdapterImage:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             names: list[str] = file.keys()
+            kinds = {name: str(file.get_slice(name).get_dtype()) for name in names}
+            for name, kind in kinds.items():
+                if kind != (wanted := _dtype(name)):
+                    raise CheckpointError(
+                        f"{path}: tensor {shown(name)}: expected {wanted}, found {kind}; pack the "
+                        "adapter again"
+                    )
             tensors = {name: file.get_tensor(name).astype(np.int64) for name in names}
     except FileNotFoundError as error:
         raise CheckpointError(
@@ -106,5 +114,6 @@ def load(path: Path, graph: IntegerGraph) -> AdapterImage:
     return image
 
 
-def _size(width: int) -> int:
-    return 1 if width <= 8 else 2
+def _dtype(name: str) -> str:
+    """How the tensor called `name` is stored."""
+    return "U16" if name.rpartition(".")[2].startswith("multiplier") else "I8"

@@ -11,6 +11,7 @@ from rtl_gen.fabric.beat import pack
 from rtl_gen.fabric.row_scale import MULTIPLIER_BITS
 from rtl_gen.ir.adapter import AdapterImage, check, regions
 from rtl_gen.ir.integer import IntegerGraph, LowRank, Node
+from rtl_gen.ir.range import low_rank_columns
 from rtl_gen.plan import Plan
 
 
@@ -128,7 +129,4 @@ def host_words(graph: IntegerGraph, plan: Plan, image: AdapterImage) -> list[int
 
 def _sizes(graph: IntegerGraph, node: Node) -> tuple[int, int]:
     assert isinstance(node.op, LowRank)
-    n_in = 1
-    for size in graph.value(node.inputs[0]).shape:
-        n_in *= size
-    return n_in, node.value.shape[0]
+    return low_rank_columns(node.op, graph.value(node.inputs[0])), node.value.shape[0]

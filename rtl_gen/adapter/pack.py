@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl_gen.adapter.apply import SUFFIX
+from rtl_gen.adapter.apply import SUFFIX, check_fit
 from rtl_gen.adapter.reader import LoraAdapter, LoraPair
-from rtl_gen.errors import UnsupportedError
 from rtl_gen.golden import interpreter
+from rtl_gen.golden.low_rank import seen
 from rtl_gen.ir import integer as ir
 from rtl_gen.ir import serialize
 from rtl_gen.ir.adapter import AdapterImage, Factors, check, empty, regions, shapes, types
+from rtl_gen.ir.range import low_rank_columns
 from rtl_gen.quantize.examples import Examples
 from rtl_gen.quantize.quality import frame_integers
 from rtl_gen.quantize.region import pack_region
@@ -43,7 +43,9 @@ def pack(graph: ir.IntegerGraph, adapter: LoraAdapter, examples: Examples) -> Ad
     UnsupportedError
         If the chip has no region for a tensor of the adapter, or none of its rank.
     """
-    _check_fit(graph, adapter)
+    ranks = {node.name.removesuffix(SUFFIX): op.rank for node, op in regions(graph)}
+    tables = {node.name for node in graph.nodes if isinstance(node.op, ir.Embedding)}
+    check_fit(adapter, ranks, tables)
     item = next(item for item in graph.inputs if item.kind != "position")
     batch, steps = len(examples.inputs), examples.steps
     if examples.is_tokens:
@@ -96,24 +98,7 @@ def _factors(
     if pair is None:
         return empty(graph, node, op)
     x_value, y_value = (graph.value(name) for name in node.inputs)
-    a = np.zeros((op.rank, prod(x_value.shape)))
-    b = np.zeros((*node.value.shape, op.rank))
-    a[: pair.rank], b[:, : pair.rank] = pair.a, pair.b
-    return pack_region(op, x_value, y_value, x.reshape(len(x), -1), a, b)
-
-
-def _check_fit(graph: ir.IntegerGraph, adapter: LoraAdapter) -> None:
-    places = {node.name.removesuffix(SUFFIX): op for node, op in regions(graph)}
-    for target, pair in adapter.pairs.items():
-        if target not in places:
-            raise UnsupportedError(
-                f"adapter {adapter.name}: it changes {target}, which has no adapter region on this "
-                f"chip (regions: {', '.join(places) or 'none'}); name it in the model's "
-                "adapters.tensors and build the chip again, or train an adapter of the others"
-            )
-        if pair.rank > places[target].rank:
-            raise UnsupportedError(
-                f"adapter {adapter.name}: its update of {target} has rank {pair.rank}, the chip's "
-                f"region holds {places[target].rank}; raise adapters.rank of the model and build "
-                f"the chip again, or train an adapter of rank {places[target].rank}"
-            )
+    a = np.zeros((op.rank, low_rank_columns(op, x_value)))
+    b = np.zeros((node.value.shape[0], op.rank))
+    a[: pair.rank], b[:, : pair.rank] = pair.a.reshape(pair.rank, -1), pair.b
+    return pack_region(op, x_value, y_value, seen(x, op), a, b)

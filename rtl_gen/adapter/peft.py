@@ -39,6 +39,10 @@ _PLAIN_INITS = {True, False, "gaussian", "eva", "orthogonal"}
 """Initializations that leave the base weights as they are."""
 
 
+_VARIANTS = re.compile(r"use_\w+")
+_KNOWN_VARIANTS = {"use_rslora", *_REASONS}
+"""PEFT names kinds of LoRA ``use_…``; of a kind that nobody knew yet the sum is unknown, too."""
+
 _ENDS = ("embed_tokens", "wte", "lm_head")
 """Modules that share their tensor in a tied model."""
 
@@ -64,6 +68,10 @@ class PeftConfig:
         rsLoRA: divide alpha by the square root of the rank.
     tied : bool
         An adapter of the embedding has its counterpart at the output layer, and the other way.
+    layers : tuple of int, optional
+        Only modules of these layers are adapted.
+    layers_named : tuple of str
+        What a layer's number stands behind in a module's name, as regular expressions.
     """
 
     where: str
@@ -75,6 +83,8 @@ class PeftConfig:
     excluded: str | tuple[str, ...]
     rank_stabilized: bool
     tied: bool = False
+    layers: tuple[int, ...] | None = None
+    layers_named: tuple[str, ...] = ()
 
     def rank_of(self, module: str) -> int:
         """Rank of the adapter of `module`."""
@@ -88,11 +98,18 @@ class PeftConfig:
 
     def selects(self, module: str) -> bool:
         """Whether PEFT would adapt `module` (``"all-linear"`` selects every module)."""
-        if _matches(self.excluded, module):
+        if _matches(self.excluded, module) or not self._has_layer(module):
             return False
         if self.tied and module.rpartition(".")[2] in _ENDS:
             return any(self.targets == "all-linear" or name in self.targets for name in _ENDS)
         return self.targets == "all-linear" or _matches(self.targets, module)
+
+    def _has_layer(self, module: str) -> bool:
+        if self.layers is None:
+            return True
+        tried = (re.match(rf".*\.{key}\.(\d+)\.", module) for key in self.layers_named)
+        found = next((match for match in tried if match), None)
+        return found is not None and int(found[1]) in self.layers
 
 
 def parse(config: Mapping[str, object], where: str) -> PeftConfig:
@@ -123,6 +140,13 @@ def parse(config: Mapping[str, object], where: str) -> PeftConfig:
                 f"{where}: {key} = {shown(config[key])} is not supported: {reason}; train a plain "
                 "LoRA adapter"
             )
+    strange = [key for key in config if _VARIANTS.fullmatch(key) and key not in _KNOWN_VARIANTS]
+    for key in strange:
+        if config[key]:
+            raise UnsupportedError(
+                f"{where}: {key} = {shown(config[key])} is not known: a chip computes plain LoRA "
+                "and rsLoRA; train one of these"
+            )
     if config.get("bias", "none") != "none":
         raise UnsupportedError(
             f"{where}: bias = {shown(config['bias'])} changes biases of the base, which are "
@@ -143,8 +167,10 @@ def parse(config: Mapping[str, object], where: str) -> PeftConfig:
         alpha_pattern={k: _number(v, w) for k, v, w in _items(config, "alpha_pattern", where)},
         targets=_names(config.get("target_modules"), f"{where}: target_modules"),
         excluded=_names(config.get("exclude_modules"), f"{where}: exclude_modules"),
-        rank_stabilized=config.get("use_rslora") is True,
-        tied=config.get("ensure_weight_tying") is True,
+        rank_stabilized=_truth(config.get("use_rslora"), f"{where}: use_rslora"),
+        tied=_truth(config.get("ensure_weight_tying"), f"{where}: ensure_weight_tying"),
+        layers=_layers(config.get("layers_to_transform"), f"{where}: layers_to_transform"),
+        layers_named=_layer_names(config.get("layers_pattern"), f"{where}: layers_pattern"),
     )
 
 
@@ -190,10 +216,36 @@ def _rank(value: object, where: str) -> int:
 
 
 def _number(value: object, where: str) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not abs(float(value)) < 1e30:  # type: ignore[arg-type]  # checked before
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e30:
         raise CheckpointError(f"{where}: expected a number, found {shown(value)}; correct the file")
-    return float(value)  # type: ignore[arg-type]  # checked above
+    return float(value)
+
+
+def _truth(value: object, where: str) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise CheckpointError(
+            f"{where}: expected true or false, found {shown(value)}; correct the file"
+        )
+    return value is True
+
+
+def _layers(value: object, where: str) -> tuple[int, ...] | None:
+    """Numbers of layers; null and an empty list are all of them."""
+    numbers = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(item) is int and item >= 0 for item in numbers):
+        raise CheckpointError(
+            f"{where}: expected a layer's number or a list of them, found {shown(value)}"
+        )
+    return tuple(numbers) or None
+
+
+def _layer_names(value: object, where: str) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value or [r"[^.]*"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f"{where}: expected names of layers, found {shown(value)}")
+    for name in names:
+        _compiled(name, where)
+    return tuple(names)
 
 
 def _names(value: object, where: str) -> str | tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from rtl_gen.adapter.layout import AdapterLayout
 from rtl_gen.fabric.address import Loop
 from rtl_gen.ir.integer import LowRank, Node
@@ -28,8 +30,8 @@ def products(
     node: Node,
     op: LowRank,
     layouts: tuple[Layout, Layout, Layout],
-) -> tuple[Pass, Pass]:
-    """``t = a @ x`` into memory, then ``b @ t`` added to y in place.
+) -> list[Pass]:
+    """``t = a @ x`` into memory, then ``b @ t`` added to y in place, for every pixel of y.
 
     Parameters
     ----------
@@ -41,8 +43,23 @@ def products(
     layouts : tuple of Layout
         Of x, t and y.
     """
+    walks = [tuple(layout.loop() for layout in layouts)]
+    if op.kernel:
+        (x, t, y), (sh, sw), (ph, pw) = layouts, op.stride, op.padding
+        kernel = op.kernel[0], op.kernel[1]
+        walks = [
+            (x.window(r * sh - ph, c * sw - pw, kernel), t.pixel(r, c), y.pixel(r, c))
+            for r, c in np.ndindex(*node.value.shape[1:])
+        ]
+    pairs = [_pair(adapter, plan, node, op, *walk) for walk in walks]
+    return [pair[step] for step in (0, 1) for pair in pairs]
+
+
+def _pair(
+    adapter: AdapterLayout, plan: Plan, node: Node, op: LowRank, x: Loop, hidden: Loop, y: Loop
+) -> tuple[Pass, Pass]:
+    """Both products of one vector."""
     place = adapter.places[node.name]
-    x, hidden, y = (layout.loop() for layout in layouts)
     common = {"head": HEADS.index("matvec")}
     first = common | {
         "source": 1, "row_source": 1, "weight_base": place.a, "row_base": place.row_a,

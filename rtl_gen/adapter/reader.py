@@ -170,7 +170,7 @@ def _check_copy(
     """Refuse a copy of a base's tensor that is not what is etched."""
     where = f"{file}: tensor {shown(f'{module}.base_layer.weight')}"
     nodes = nodes_of(graph, module)
-    refs = [ref for node in nodes if (ref := _weight(node.op)) is not None]
+    refs = [ref for node in nodes if (ref := weight_of(node.op)) is not None]
     if not refs:
         raise CheckpointError(f"{where}: the base has no such module; it is another base")
     if weights is None:
@@ -233,7 +233,10 @@ def _pairs(
                 f"{where}: the update has shape {[len(b), *a.shape[1:]]}, the base's tensor "
                 f"{list(expected)}; the adapter belongs to another base"
             )
-        pairs[node.name] = LoraPair(a, part * config.scale(module))
+        used = np.arange(rank)
+        if rows is not None:  # a part of a tensor may use few of the rows of `a` that all share
+            used = np.flatnonzero(abs(part).sum(axis=0)) if part.any() else used[:1]
+        pairs[node.name] = LoraPair(a[used], part[:, used] * config.scale(module))
     return pairs
 
 
@@ -242,7 +245,7 @@ def modules(graph: real.ModelGraph) -> dict[str, list[real.Node]]:
     found: dict[str, list[real.Node]] = {}
     tied = {node.op.table.name for node in graph.nodes if isinstance(node.op, real.Embedding)}
     for node in graph.nodes:
-        ref = _weight(node.op)
+        ref = weight_of(node.op)
         if ref is None:
             continue
         # The output layer of a tied model multiplies the embedding's tensor, as a module apart.
@@ -262,7 +265,8 @@ def nodes_of(graph: real.ModelGraph, module: str) -> list[real.Node]:
     return known[longer[0]] if len(longer) == 1 else []
 
 
-def _weight(op: real.ModelOp) -> real.TensorRef | None:
+def weight_of(op: real.ModelOp) -> real.TensorRef | None:
+    """Tensor that an adapter of the operator would change, None if there is none."""
     match op:
         case real.Linear(weight=weight) | real.Conv2d(weight=weight):
             return weight
@@ -273,7 +277,7 @@ def _weight(op: real.ModelOp) -> real.TensorRef | None:
 
 
 def _rows(op: real.ModelOp) -> tuple[int, int] | None:
-    ref = _weight(op)
+    ref = weight_of(op)
     return None if ref is None else ref.rows
 
 

@@ -82,8 +82,9 @@ def insert(graph: real.ModelGraph, regions: Regions) -> real.ModelGraph:
             nodes.append(current)
             continue
         refs = [real.TensorRef(f"{node.name}.lora_{side}") for side in "ab"]
-        op = real.LowRank(refs[0], refs[1], regions.rank)
-        other = _residual(graph, node)
+        conv = node.op if isinstance(node.op, real.Conv2d) else None
+        op = real.LowRank(refs[0], refs[1], regions.rank, conv)
+        other = None if conv else _residual(graph, node)
         if other is not None:
             y = renamed.get(other, other)
             nodes.append(real.Node(f"{node.name}{SUFFIX}", op, (inputs[0], y), node.shape))
@@ -103,13 +104,13 @@ def _targets(graph: real.ModelGraph, patterns: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for pattern in patterns:
         hits = [node for node in graph.nodes if fnmatchcase(node.name, pattern)]
-        matrices = [node.name for node in hits if isinstance(node.op, real.Linear)]
+        matrices = [n.name for n in hits if isinstance(n.op, real.Linear | real.Conv2d)]
         if not matrices:
             what = f"only {type(hits[0].op).__name__} nodes" if hits else "nothing"
             known = [node.name for node in graph.nodes if isinstance(node.op, real.Linear)]
             raise ConfigError(
                 f"adapters.tensors: {pattern!r} matches {what}; a region stands beside a matrix "
-                f"product, e.g. {', '.join(known[:4])} (adapters of embeddings and convolutions "
+                f"product or a convolution, e.g. {', '.join(known[:4])} (adapters of embeddings "
                 "can only be merged into the checkpoint before it is etched)"
             )
         found.update(matrices)

@@ -39,11 +39,25 @@ def conv2d(
     -------
     int64, shape (batch, out_ch, (h + 2*ph - kh)//sh + 1, (w + 2*pw - kw)//sw + 1)
     """
+    out_ch, _, *kernel = weight.shape
+    pixels = windows(x, (kernel[0], kernel[1]), stride, padding)
+    shape = pixels.shape[:3]
+    flat = pixels.reshape(-1, pixels.shape[3])
+    y = const_matvec(flat, weight.reshape(out_ch, -1), bias, multiplier, shift, out)
+    return y.reshape(*shape, out_ch).transpose(0, 3, 1, 2)
+
+
+def windows(
+    x: NDArray[np.int64], kernel: tuple[int, int], stride: tuple[int, int],
+    padding: tuple[int, int],
+) -> NDArray[np.int64]:  # fmt: skip
+    """What every output pixel sees of `x`, channel by channel, zeros outside.
+
+    Returns
+    -------
+    int64, shape (batch, rows, columns, in_ch * kh * kw)
+    """
     (ph, pw), (sh, sw) = padding, stride
-    out_ch, _, kh, kw = weight.shape
     padded = np.pad(x, ((0, 0), (0, 0), (ph, ph), (pw, pw)))
-    windows = sliding_window_view(padded, (kh, kw), axis=(2, 3))[:, :, ::sh, ::sw]
-    batch, _, rows, columns = windows.shape[:4]
-    pixels = windows.transpose(0, 2, 3, 1, 4, 5).reshape(batch * rows * columns, -1)
-    y = const_matvec(pixels, weight.reshape(out_ch, -1), bias, multiplier, shift, out)
-    return y.reshape(batch, rows, columns, out_ch).transpose(0, 3, 1, 2)
+    found = sliding_window_view(padded, kernel, axis=(2, 3))[:, :, ::sh, ::sw]
+    return found.transpose(0, 2, 3, 1, 4, 5).reshape(*np.take(found.shape, (0, 2, 3)), -1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtl_gen.ir.integer import IntegerGraph, LowRank, Node
+from rtl_gen.ir.range import low_rank_columns
 from rtl_gen.ir.types import IntType
 
 MULTIPLIER = IntType(16, signed=False)
@@ -71,8 +71,8 @@ def regions(graph: IntegerGraph) -> list[tuple[Node, LowRank]]:
 
 def shapes(graph: IntegerGraph, node: Node, op: LowRank) -> dict[str, tuple[int, ...]]:
     """Shapes of the arrays of a region's `Factors`, by name."""
-    n_in = prod(graph.value(node.inputs[0]).shape)
-    (n_out,) = node.value.shape
+    n_in = low_rank_columns(op, graph.value(node.inputs[0]))
+    n_out = node.value.shape[0]
     return {
         "a": (op.rank, n_in),
         "b": (n_out, op.rank),

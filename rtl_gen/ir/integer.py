@@ -46,6 +46,8 @@ class ConstMatVec:
 class LowRank:
     """``y + b @ (a @ x)`` with `a` and `b` from adapter memory; inputs (x, y), value like `y`.
 
+    Beside a convolution x is the window of every pixel of y, as in `Conv2d`.
+
     Parameters
     ----------
     rank : int
@@ -54,6 +56,10 @@ class LowRank:
         Of `a` and `b`; of ``a @ x``.
     shift_a, shift_b : int
         Right shifts of the two requantizations.
+    kernel : () or (int, int)
+        Rows and columns of a window; () where x is a vector.
+    stride, padding : (int, int)
+        Of the windows.
     """
 
     rank: int
@@ -61,6 +67,9 @@ class LowRank:
     hidden: IntType
     shift_a: int
     shift_b: int
+    kernel: tuple[int, ...] = field(default=(), metadata=OMITTED)
+    stride: tuple[int, int] = field(default=(1, 1), metadata=OMITTED)
+    padding: tuple[int, int] = field(default=(0, 0), metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True)

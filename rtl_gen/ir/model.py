@@ -69,12 +69,14 @@ class Linear:
 class LowRank:
     """``y + b @ (a @ x)``; inputs (x, y). An adapter region: without an adapter it is `y`.
 
-    `a` (rank, n_in) and `b` (n_out, rank) belong to an adapter, not to the checkpoint.
+    `a` (rank, n_in) and `b` (n_out, rank) belong to an adapter, not to the checkpoint. Beside the
+    convolution `beside`, `a` is a kernel (rank, in_ch, kh, kw) with its stride and padding.
     """
 
     a: TensorRef
     b: TensorRef
     rank: int
+    beside: Conv2d | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,15 @@ def _const_matvec(site: Site, op: ir.ConstMatVec) -> None:
 
 def _low_rank(site: Site, op: ir.LowRank) -> None:
     x, y = site.inputs
-    site.expect(len(y.shape) == 1, "a vector y", f"shape {y.shape}")
+    if op.kernel:
+        site.expect(len(op.kernel) == 2 and min(op.kernel) >= 1, "a kernel (kh, kw)", op.kernel)
+        site.expect(min(op.stride) >= 1, "strides of at least 1", op.stride)
+        site.expect(min(op.padding) >= 0, "padding of at least 0", op.padding)
+        site.expect(len(x.shape) == 3, "an input (in_ch, h, w)", x.shape)
+        padded = [n + 2 * p for n, p in zip(x.shape[1:], op.padding, strict=True)]
+        site.shape((*y.shape[:1], *_windows(padded, list(op.kernel), op.stride)))
+    else:
+        site.expect(len(y.shape) == 1, "a vector y", f"shape {y.shape}")
     site.shape(y.shape)
     site.same_numbers(y)
     site.expect(op.rank >= 1, "a rank of at least 1", op.rank)

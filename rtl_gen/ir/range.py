@@ -96,6 +96,11 @@ def accumulator(node: Node, graph: IntegerGraph) -> IntType:
     return symmetric(int(row_bounds(node, graph).max()))
 
 
+def low_rank_columns(op: LowRank, x: Value) -> int:
+    """Elements of the first input that a row of `a` multiplies: all, or those of a window."""
+    return x.shape[0] * prod(op.kernel) if op.kernel else prod(x.shape)
+
+
 def low_rank_bounds(op: LowRank, x: Value) -> tuple[int, int]:
     """Largest absolute accumulators of ``a @ x`` and ``b @ t`` for any contents of the memory.
 
@@ -113,7 +118,7 @@ def low_rank_bounds(op: LowRank, x: Value) -> tuple[int, int]:
     """
     element = magnitude(op.element)
     return (
-        prod(x.shape) * element * magnitude(x.type),
+        low_rank_columns(op, x) * element * magnitude(x.type),
         op.rank * element * magnitude(op.hidden),
     )
 

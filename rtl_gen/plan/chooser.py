@@ -147,7 +147,7 @@ def search(graph: IntegerGraph, devices: tuple[Device, ...], pins: Pins | None =
     Raises
     ------
     UnsupportedError
-        If no plan is possible: what the last one was refused for.
+        If no plan is possible: what the smallest one was refused for.
     """
     verify(graph)
     found, refused = [], {}
@@ -157,7 +157,7 @@ def search(graph: IntegerGraph, devices: tuple[Device, ...], pins: Pins | None =
         except UnsupportedError as error:
             refused[plan] = str(error)
     if not found:
-        raise UnsupportedError(next(reversed(refused.values())))
+        raise UnsupportedError(next(iter(refused.values())))
     return Search(devices, tuple(found), refused)
 
 

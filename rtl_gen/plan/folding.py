@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rtl_gen.errors import ConfigError
 
@@ -94,6 +96,11 @@ class Plan:
             raise ConfigError(
                 f"plan: block_rams must be above 0 and at most 1, not {self.block_rams}"
             )
+
+    @classmethod
+    def told(cls, settings: Mapping[str, Any]) -> Plan:
+        """The plan of a chip, from its manifest's `plan`."""
+        return cls(**{**settings, "styles": tuple(settings.get("styles", {}).items())})
 
     def text(self) -> str:
         """Name for people, e.g. ``16 lanes, 2 elements, 1 head``."""

@@ -18,7 +18,7 @@ from rtl_gen.ir import model as real
 from rtl_gen.ir.types import IntType
 from rtl_gen.quantize.calibrate import fitted, span
 from rtl_gen.quantize.channel import balanced, channel_factors, importance
-from rtl_gen.quantize.network import Edge, Network, is_relu
+from rtl_gen.quantize.network import Edge, Network, fused_relu, is_relu
 from rtl_gen.reference.operators import activation, sigmoid
 
 Array = NDArray[np.float64]
@@ -109,7 +109,8 @@ def _classes(model: real.ModelGraph) -> list[tuple[str, ...]]:
         return name
 
     for node in model.nodes:
-        joins = isinstance(node.op, real.Add | real.MaxPool2d | real.Reshape) or is_relu(node)
+        joins = isinstance(node.op, real.Add | real.MaxPool2d | real.Reshape)
+        joins |= fused_relu(model, node)
         joined = node.inputs[1:] if isinstance(node.op, real.LowRank) else node.inputs
         for name in joined if joins or isinstance(node.op, real.LowRank) else ():
             parent[root(node.name)] = root(name)
@@ -118,7 +119,7 @@ def _classes(model: real.ModelGraph) -> list[tuple[str, ...]]:
         if isinstance(node.op, real.ExpertLinear):
             other = first.setdefault(node.op.weights, node)
             parent[root(node.inputs[0])] = root(other.inputs[0])
-        elif isinstance(node.op, real.Activation) and not is_relu(node):
+        elif isinstance(node.op, real.Activation) and not fused_relu(model, node):
             other = first.setdefault((node.op, root(node.inputs[0])), node)
         else:
             continue
@@ -173,7 +174,7 @@ def _free_edge(network: Network, members: tuple[str, ...]) -> Edge:
     samples = [
         network.floats[name].reshape(len(network.floats[name]), -1)
         for name in members
-        if not any(is_relu(node) for node in network.readers(name))
+        if not any(fused_relu(network.model, node) for node in network.readers(name))
     ]
     if any(_adds(network, name) for name in members):
         return Edge(type_, max(span(x, type_, _RESIDUAL_MARGIN) for x in samples))
@@ -247,7 +248,7 @@ def _width(network: Network, members: tuple[str, ...]) -> tuple[int, str]:
             match node.op:
                 case real.Attention():
                     wants["attention"] = network.recipe.attention_bits
-                case real.Activation() if not is_relu(node):
+                case real.Activation() if not fused_relu(network.model, node):
                     wants["lookup"] = LOOKUP_BITS
                 case real.LowRank() if node.inputs[0] != name:
                     pass

@@ -27,7 +27,7 @@ from rtl_gen.quantize.edge import guard_bits, plan_edges
 from rtl_gen.quantize.examples import Examples
 from rtl_gen.quantize.latent import unfold
 from rtl_gen.quantize.lowering import LARGEST_SHIFT, Lowering, dyadic
-from rtl_gen.quantize.network import Edge, Network, is_relu
+from rtl_gen.quantize.network import Edge, Network, fused_relu
 from rtl_gen.quantize.part import Part, joined, padded, rows
 from rtl_gen.quantize.product import conv2d, embedding, linear, low_rank
 from rtl_gen.quantize.recipe import Recipe
@@ -139,7 +139,7 @@ def _finish(lowering: Lowering, origin: Mapping[str, str]) -> ir.IntegerGraph:
 
 
 def _lower(lowering: Lowering, node: real.Node) -> None:
-    if is_relu(node):
+    if fused_relu(lowering.network.model, node):
         _fuse_relu(lowering, node)
         return
     match node.op:

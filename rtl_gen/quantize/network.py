@@ -82,5 +82,16 @@ class Network:
 
 
 def is_relu(node: real.Node) -> bool:
-    """Whether the node is a ReLU, which saturation at 0 computes."""
+    """Whether the node is a ReLU."""
     return isinstance(node.op, real.Activation) and node.op.kind == "relu"
+
+
+def fused_relu(model: real.ModelGraph, node: real.Node) -> bool:
+    """Whether the node is a ReLU that saturation at 0 computes.
+
+    One behind an adapter region is a function table: the region adds to a signed value.
+    """
+    if not is_relu(node):
+        return False
+    regions = {made.name for made in model.nodes if isinstance(made.op, real.LowRank)}
+    return node.inputs[0] not in regions

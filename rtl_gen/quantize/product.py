@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -65,7 +66,11 @@ def low_rank(lowering: Lowering, node: real.Node, op: real.LowRank) -> None:
     x_value, y_value = (lowering.value(name, shapes[name]) for name in (x, y))
     recipe = lowering.network.recipe
     element, hidden = IntType(recipe.adapter_bits), IntType(recipe.adapter_hidden_bits)
-    made = region(op.rank, element, hidden, x_value, y_value)
+    draft = ir.LowRank(op.rank, element, hidden, 0, 0)
+    if op.beside is not None:
+        kernel = lowering.network.weights[op.beside.weight].shape[2:]
+        draft = replace(draft, kernel=kernel, stride=op.beside.stride, padding=op.beside.padding)
+    made = region(draft, x_value, y_value)
     lowering.node(node, made)
     result = lowering.integers[node.name].copy()  # without an adapter the value is y itself
     lowering.integers[node.name] = result
@@ -73,8 +78,8 @@ def low_rank(lowering: Lowering, node: real.Node, op: real.LowRank) -> None:
         if op.a not in weights:
             continue
         operands = [lowering.integers[name][rows] for name in (x, y)]
-        samples = operands[0][lowering.counted[rows]].reshape(-1, weights[op.a].shape[1])
-        a, b = weights[op.a], weights[op.b]
+        samples = golden.seen(operands[0][lowering.counted[rows]], made)
+        a, b = weights[op.a].reshape(op.rank, -1), weights[op.b]
         factors = pack_region(made, x_value, y_value, samples, a, b)
         out = lowering.nodes[-1].value.type
         result[rows] = golden.low_rank(operands[0], operands[1], factors, made, out)

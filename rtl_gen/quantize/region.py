@@ -7,7 +7,8 @@ chosen to be exactly what a 16-bit multiplier gives.
 
 from __future__ import annotations
 
-from math import ceil, floor, log2, prod
+from dataclasses import replace
+from math import ceil, floor, log2
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,41 +34,36 @@ _LARGEST_SHIFT = 47
 _DAMPING = 0.01
 
 
-def region(rank: int, element: IntType, hidden: IntType, x: Value, y: Value) -> LowRank:
+def region(draft: LowRank, x: Value, y: Value) -> LowRank:
     """Operator of a region between values of these types.
 
     Parameters
     ----------
-    rank : int
-    element, hidden : IntType
-        Of the factors; of ``a @ x``.
+    draft : LowRank
+        Its shifts do not matter.
     x, y : Value
         Its inputs.
 
     Returns
     -------
     LowRank
-        With shifts that give every accumulator from 1/4096 of its bound upward a multiplier of
-        full precision for `a`, and thirteen octaves below saturation for `b`.
+        `draft` with shifts that give every accumulator from 1/4096 of its bound upward a
+        multiplier of full precision for `a`, and thirteen octaves below saturation for `b`.
     """
-    draft = LowRank(rank, element, hidden, 0, 0)
     bound_a, _ = low_rank_bounds(draft, x)
-    shift_a = ceil(log2(_LEAST_MULTIPLIER * bound_a / hidden.max))
-    product = element.max * hidden.max
+    shift_a = ceil(log2(_LEAST_MULTIPLIER * bound_a / draft.hidden.max))
+    product = draft.element.max * draft.hidden.max
     shift_b = floor(log2(MULTIPLIER.max * product / (_HEADROOM * magnitude(y.type))))
-    return LowRank(
-        rank,
-        element,
-        hidden,
-        min(max(shift_a, 0), _LARGEST_SHIFT),
-        min(max(shift_b, 0), _LARGEST_SHIFT),
+    return replace(
+        draft,
+        shift_a=min(max(shift_a, 0), _LARGEST_SHIFT),
+        shift_b=min(max(shift_b, 0), _LARGEST_SHIFT),
     )
 
 
 def steps(value: Value) -> Array:
-    """Real value of one integer step of every element: float64, shape (n,)."""
-    channel = np.array(value.channel) if value.channel else np.ones(prod(value.shape))
-    return np.asarray(value.scale * channel, np.float64)
+    """Real value of one integer step of every element: float64, shape (n,), or (1,) for all."""
+    return np.asarray(value.scale * np.array(value.channel or (1.0,)), np.float64)
 
 
 def pack_region(op: LowRank, x: Value, y: Value, samples: Integers, a: Array, b: Array) -> Factors:

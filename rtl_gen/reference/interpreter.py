@@ -299,7 +299,13 @@ def _evaluate(
             return operators.linear(scale * x, weights[weight], weights[bias] if bias else None)
         case LowRank(a=a, b=b):
             y = values[node.inputs[1]]
-            return operators.low_rank(x, y, weights[a], weights[b]) if a in weights else y
+            conv = node.op.beside
+            if a not in weights:
+                return y
+            if conv is None:
+                return operators.low_rank(x, y, weights[a], weights[b])
+            t = operators.conv2d(x, weights[a], None, conv.stride, conv.padding)
+            return y + operators.conv2d(t, weights[b][:, :, None, None], None, (1, 1), (0, 0))
         case Norm(weight=gain, bias=bias, eps=eps, center=center):
             return operators.norm(
                 x,

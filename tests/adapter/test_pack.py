@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from rtl_gen import reference
 from rtl_gen.adapter import image
 from rtl_gen.adapter.apply import beside, merge
+from rtl_gen.adapter.bypass import bypass
 from rtl_gen.adapter.pack import pack, random_image
 from rtl_gen.adapter.reader import load_adapter
 from rtl_gen.adapter.region import Regions, insert
@@ -23,7 +25,7 @@ from rtl_gen.ir.adapter import AdapterImage, Factors, empty, regions, shapes, ty
 from rtl_gen.ir.integer import LowRank
 from rtl_gen.ir.range import low_rank_bounds
 from rtl_gen.ir.types import IntType
-from rtl_gen.quantize import Examples, Part, Recipe, quantize
+from rtl_gen.quantize import Examples, Part, Recipe, frame_integers, quantize
 from tests import checkpoints
 from tests.adapter import peft_files
 from tests.adapter.test_reader import ALL, REGIONS
@@ -141,6 +143,74 @@ def test_an_image_of_another_base_is_refused(chip, tmp_path: Path) -> None:
         image.load(tmp_path / "nothing", graph)
 
 
+@pytest.mark.parametrize(("dtype", "width"), [("BF16", 2), ("F16", 2), ("U16", 2), ("F8_E4M3", 1)])
+def test_an_image_of_other_numbers_is_refused(chip, tmp_path: Path, dtype: str, width: int) -> None:
+    _, _, adapter, graph, tokens = chip
+    file = tmp_path / "lora.adapter.safetensors"
+    data = image.to_bytes(pack(graph, adapter, tokens), graph)
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    name = next(key for key in header if key.endswith(".a"))
+    rows, columns = header[name]["shape"]
+    header[name] |= {"dtype": dtype, "shape": [rows, columns // width]}
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    with pytest.raises(CheckpointError, match=f"expected I8, found {dtype}"):
+        image.load(file, graph)
+
+
+def test_an_embedding_is_merged_before_etching(chip, tmp_path: Path) -> None:
+    model, weights, _, graph, tokens = chip
+    rng = np.random.default_rng(4)
+    tensors = {
+        "model.embed_tokens.lora_embedding_A": rng.normal(0, 1, (2, 16)),
+        "model.embed_tokens.lora_embedding_B": rng.normal(0, 1, (8, 2)),
+    }
+    path = peft_files.save(tmp_path / "lora", peft_files.config(["embed_tokens"], 2), tensors)
+    adapter = load_adapter(path, model)
+    regions_ = insert(model, REGIONS)
+    for use in (lambda: pack(graph, adapter, tokens), lambda: beside(regions_, weights, adapter)):
+        with pytest.raises(UnsupportedError, match=r"embedding, which .* table.* merge it into"):
+            use()
+
+
+def test_regions_beside_convolutions(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(checkpoints.tiny_cnn(tmp_path / "base"))
+    model = import_model(checkpoint)
+    weights = reference.load_weights(model, checkpoint)
+    rng = np.random.default_rng(4)
+    tensors = {
+        "conv1.lora_A.weight": rng.normal(0, 0.3, (2, 1, 3, 3)),
+        "conv1.lora_B.weight": rng.normal(0, 0.3, (2, 2, 1, 1)),
+        "conv2.lora_A.weight": rng.normal(0, 0.3, (2, 2, 2, 3)),
+        "conv2.lora_B.weight": rng.normal(0, 0.3, (3, 2, 1, 1)),
+    }
+    path = peft_files.save(tmp_path / "lora", peft_files.config(["conv1", "conv2"], 2), tensors)
+    adapter = load_adapter(path, model)
+    graph = insert(model, Regions(("*",), 2))
+    frames = Examples(rng.normal(size=(40, 1, 6, 6)))
+    ids = {"x": frames.inputs}
+    beside_it = beside(graph, weights, adapter)
+    wanted = reference.run(*merge(model, weights, adapter), ids)["logits"]
+    base = reference.run(model, weights, ids)["logits"]
+    np.testing.assert_allclose(reference.run(graph, beside_it, ids)["logits"], wanted, atol=1e-12)
+    integer = quantize(
+        graph, weights, Recipe(solver="nearest"), frames, {}, [Part(beside_it, frames)]
+    )
+    assert [op.kernel for _, op in regions(integer)] == [(3, 3), (2, 3), ()]
+    output = integer.outputs["logits"]
+    state = interpreter.initial_state(integer, 40)
+    x = {integer.inputs[0].name: frame_integers(integer, frames.inputs)}
+    plain, _ = interpreter.step(integer, x, state)
+    adapted, _ = interpreter.step(integer, x, state, pack(integer, adapter, frames))
+    scale = integer.value(output).scale
+    change = float(np.abs(wanted - base).mean())
+    assert float(np.abs(plain[output] * scale - base).mean()) < 0.1 * change
+    assert float(np.abs(adapted[output] * scale - wanted).mean()) < 0.1 * change
+    serialize.save(integer, tmp_path / "graph.safetensors")
+    assert serialize.load(tmp_path / "graph.safetensors") == integer
+
+
 def test_an_adapter_without_a_place_is_refused(chip, tmp_path: Path) -> None:
     model, _, _, graph, tokens = chip
     big = load_adapter(peft_files.llama(tmp_path / "big", ["q_proj"], rank=4), model)
@@ -160,6 +230,41 @@ def test_a_graph_with_regions_is_read_as_it_was_written(chip, tmp_path: Path) ->
     serialize.save(graph, tmp_path / "graph.safetensors")
     assert serialize.load(tmp_path / "graph.safetensors") == graph
     assert any(value.value.channel for value in graph.nodes)
+
+
+def test_a_region_before_a_relu(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(checkpoints.tiny_mlp(tmp_path / "base"))
+    model = import_model(checkpoint)
+    weights = reference.load_weights(model, checkpoint)
+    rng = np.random.default_rng(7)
+    tensors = peft_files.factors(rng, "fc1", 5, 6, 2) | peft_files.factors(rng, "fc2", 3, 5, 2)
+    path = peft_files.save(tmp_path / "lora", peft_files.config(["fc1", "fc2"], 2), tensors)
+    adapter = load_adapter(path, model)
+    frames = Examples(rng.normal(size=(40, 1, 2, 3)))
+    graph = insert(model, Regions(("*",), 2))
+    part = Part(beside(graph, weights, adapter), frames)
+    recipe = Recipe(weights={"*": "int8"}, solver="nearest")
+    integer = quantize(graph, weights, recipe, frames, {}, [part])
+    assert len(regions(integer)) == 2
+    name = next(item.name for item in integer.inputs)
+    ids = {name: frame_integers(integer, frames.inputs)}
+    output = integer.outputs["logits"]
+    found, wanted = {}, {}
+    for kind, image_, network in (
+        ("base", None, (model, weights)),
+        ("adapted", pack(integer, adapter, frames), merge(model, weights, adapter)),
+    ):
+        values, _ = interpreter.step(integer, ids, interpreter.initial_state(integer, 40), image_)
+        found[kind] = values[output] * integer.value(output).scale
+        wanted[kind] = reference.run(*network, {name: frames.inputs})["logits"]
+    change = float(np.abs(wanted["adapted"] - wanted["base"]).mean())
+    for kind, value in found.items():
+        assert float(np.abs(value - wanted[kind]).mean()) < 0.05 * change
+    # without an adapter, a graph without the regions computes the same
+    plain, _ = interpreter.step(bypass(integer), ids, interpreter.initial_state(integer, 40))
+    np.testing.assert_array_equal(
+        plain[bypass(integer).outputs["logits"]] * integer.value(output).scale, found["base"]
+    )
 
 
 def test_a_region_on_one_matrix_only(tmp_path: Path) -> None:

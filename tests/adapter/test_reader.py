@@ -11,8 +11,9 @@ import pytest
 from rtl_gen import reference
 from rtl_gen.adapter.apply import beside, merge
 from rtl_gen.adapter.peft import parse
-from rtl_gen.adapter.reader import load_adapter
+from rtl_gen.adapter.reader import LoraPair, load_adapter
 from rtl_gen.adapter.region import Regions, insert
+from rtl_gen.adapter.writer import to_files
 from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.errors import CheckpointError, ConfigError, FlowError, UnsupportedError
 from tests import checkpoints
@@ -134,6 +135,14 @@ def test_regions_compute_what_merging_computes(tmp_path: Path) -> None:
         ({"target_modules": "("}, "not a regular expression"),
         ({"exclude_modules": ["q_proj"]}, "does not select"),
         ({"rank_pattern": {"(": 2}}, "not a regular expression"),
+        ({"lora_alpha": 10**400}, "expected a number"),
+        ({"alpha_pattern": {"q_proj": 10**400}}, "expected a number"),
+        ({"use_rslora": "yes"}, "use_rslora: expected true or false"),
+        ({"use_newlora": True}, "use_newlora = True is not known"),
+        ({"layers_to_transform": [0]}, "does not select 'model.layers.1"),
+        ({"layers_to_transform": 1, "layers_pattern": "layers"}, "does not select 'model.layers.0"),
+        ({"layers_to_transform": [0, 1], "layers_pattern": ["blocks"]}, "does not select"),
+        ({"layers_to_transform": "all"}, "expected a layer's number"),
     ],
 )
 def test_refused_with_the_reason(tmp_path: Path, overrides: dict, words: str) -> None:
@@ -141,6 +150,33 @@ def test_refused_with_the_reason(tmp_path: Path, overrides: dict, words: str) ->
     path = peft_files.llama(tmp_path / "lora", ["q_proj"], **overrides)
     with pytest.raises(FlowError, match=words):
         load_adapter(path, graph)
+
+
+def test_the_layers_that_an_adapter_names_are_read(tmp_path: Path) -> None:
+    graph, _ = opened(checkpoints.tiny_llama(tmp_path / "base"))
+    path = peft_files.llama(
+        tmp_path / "lora", ["q_proj"], layers_to_transform=[0, 1], layers_pattern="layers"
+    )
+    assert len(load_adapter(path, graph).pairs) == 2
+
+
+def test_parts_of_a_fused_projection_drop_rows_that_are_not_theirs(tmp_path: Path) -> None:
+    graph, _ = opened(checkpoints.tiny_gpt2(tmp_path / "base"))
+    rng = np.random.default_rng(6)
+    pairs = {
+        f"layers.0.attention.{part}": LoraPair(rng.normal(size=(2, 8)), rng.normal(size=(8, 2)))
+        for part in "qv"
+    }
+    pairs["layers.1.mlp.up"] = LoraPair(rng.normal(size=(1, 8)), rng.normal(size=(32, 1)))
+    for file, content in to_files(graph, pairs).items():
+        (tmp_path / file).write_bytes(content)
+    found = load_adapter(tmp_path, graph).pairs
+    assert {name: pair.rank for name, pair in found.items() if pair.b.any()} == {
+        "layers.0.attention.q": 2, "layers.0.attention.v": 2, "layers.1.mlp.up": 1,
+    }  # fmt: skip
+    for name, pair in found.items():
+        wanted = pairs[name].delta() if name in pairs else np.zeros((8, 8))
+        np.testing.assert_allclose(pair.delta(), wanted, atol=1e-6)
 
 
 def test_tensors_that_do_not_belong_are_refused(tmp_path: Path) -> None:

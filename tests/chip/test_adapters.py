@@ -26,6 +26,7 @@ from rtl_gen.fabric.adapter_port import ADDRESS
 from rtl_gen.golden import interpreter
 from rtl_gen.golden.sample import initial_rng
 from rtl_gen.ir import serialize
+from rtl_gen.ir.integer import ConstMatVec
 from rtl_gen.plan import Plan
 from rtl_gen.quantize import Examples, Part, Recipe, quantize
 from tests import checkpoints
@@ -70,6 +71,19 @@ CASES = {
     "llama": (checkpoints.tiny_llama, EVERY[:-1], 2, Plan(4, slots=2)),
     "llama_beats": (checkpoints.tiny_llama, EVERY[:-1], 4, Plan(8, elements=2, slots=3)),
     "llama_high_rank": (checkpoints.tiny_llama, EVERY, 3, Plan(2, slots=1)),
+    "llama_partly_in_space": (
+        checkpoints.tiny_llama,
+        EVERY[:-1],
+        2,
+        Plan(
+            4,
+            slots=2,
+            styles=(
+                ("layers.0.attention.q.weight", "serial"),
+                ("layers.1.mlp.up.weight", "parallel"),
+            ),
+        ),
+    ),
     "gpt2_one_kind": (checkpoints.tiny_gpt2, ("*.mlp.up", "layers.1.*.v"), 4, Plan(4, elements=4)),
 }
 
@@ -81,6 +95,7 @@ def test_a_chip_with_adapters_equals_golden(name: str, tmp_path: Path) -> None:
     built = build(tmp_path, make, patterns, rank, plan)
     graph = built.graph
     chip = emit.emit(graph, plan)
+    assert Plan.told(chip.manifest["plan"]) == plan
     rng = np.random.default_rng(seed())
     cases, texts = [], set()
     # base, every image in turn through the same slot or the next one, base again
@@ -235,6 +250,14 @@ def test_without_an_adapter_the_chip_runs_the_program_of_a_chip_without_regions(
     made = shapes.Made(graph, given)
     found = provenance.compare(made.words, given.manifest, graph, given.verilog)
     assert found.differences == ()
+
+
+def test_regions_of_a_chip_without_lanes_are_refused(tmp_path: Path) -> None:
+    graph = build(tmp_path, checkpoints.tiny_llama, EVERY[:-1], 2, Plan(4, slots=2)).graph
+    names = {node.op.weight for node in graph.nodes if isinstance(node.op, ConstMatVec)}
+    styles = tuple((name, "serial") for name in sorted(names))
+    with pytest.raises(UnsupportedError, match="leave one matrix there"):
+        emit.emit(graph, Plan(4, slots=2, styles=styles))
 
 
 def test_a_rank_that_is_no_whole_beat_is_refused(tmp_path: Path) -> None:

@@ -192,6 +192,8 @@ def test_the_driver_loads_and_selects_and_says_why_not() -> None:
         (lambda: adapter_driver.select(bus, 1), "slot not valid"),
         (lambda: adapter_driver.load(bus, 2, DIGEST.hex(), words), "in use or selected"),
         (lambda: adapter_driver.load(bus, 4, DIGEST.hex(), words), "no such slot"),
+        (lambda: adapter_driver.load(bus, (1 << 32) + 1, DIGEST.hex(), words), "slots 0 to 3"),
+        (lambda: adapter_driver.select(bus, (1 << 32) + 2), "slots 0 to 3"),
         (lambda: adapter_driver.load(bus, 1, bytes(32).hex(), words), "another base"),
         (lambda: adapter_driver.load(bus, 1, DIGEST.hex(), words[1:]), "words"),
     ):

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from flow import adapter_driver, cli, serial_port
+from rtl_gen import reference
 from rtl_gen.adapter import image
+from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.errors import FlowError
 from rtl_gen.ir import serialize
 from tests import checkpoints
@@ -124,6 +126,34 @@ def test_a_simulated_chip_says_what_golden_says(call) -> None:
     assert all(item["compared"] >= 6 for item in found["adapters"].values())
 
 
+def test_a_chip_that_reads_frames_is_verified_with_images(call, place) -> None:
+    for tool in ("g++", "make"):
+        require_tool(tool, "install the Debian package build-essential")
+    checkpoints.tiny_cnn(place / "cnn")
+    rng = np.random.default_rng(2)
+    np.savez(place / "cnn.npz", in_x=rng.normal(size=(24, 1, 6, 6)).astype("f4"))
+    model = {
+        "checkpoint": "cnn", "adapters": {"tensors": ["*"], "rank": 2}, "verify": {"tokens": 24},
+        "data": {"kind": "npz", "path": "cnn.npz", "calibration": 12, "evaluation": 8},
+        "plan": {"lanes": 4, "elements": 1},
+    }  # fmt: skip
+    (place / "configs/models/frames.yaml").write_text(yaml.safe_dump(model))
+    yaml_, folder = "configs/models/frames.yaml", "results/frames"
+    graph, manifest = f"{folder}/quantize/graph.safetensors", f"{folder}/rtl/manifest.json"
+    for words in (
+        ("quantize", yaml_, "--folder", f"{folder}/quantize"),
+        ("rtl", yaml_, "--graph", graph, "--folder", f"{folder}/rtl"),
+        ("verify", yaml_, "--graph", graph, "--manifest", manifest, "--design",
+         f"{folder}/rtl/chip.v", "--metrics", f"{folder}/verify/metrics.json"),
+    ):  # fmt: skip
+        status, _, err = call(*words)
+        assert status == 0, err
+    found = json.loads((place / folder / "verify/metrics.json").read_text())["adapters"]
+    assert set(found) == {"random", "base"}
+    assert all(item["compared"] >= 6 and not item["mismatches"] for item in found.values())
+    (place / yaml_).unlink()
+
+
 def test_an_image_of_another_base_is_listed_and_refused(call, place) -> None:
     folder = place / "results/tiny/adapters"
     call("adapter", "pack", "tiny", "lora")
@@ -146,12 +176,27 @@ def test_an_image_of_another_base_is_listed_and_refused(call, place) -> None:
         (("adapter", "list", "plain"), "no adapter memory; name tensors under adapters.tensors"),
         (("adapter", "swap", "tiny", "1", "--port", "no-such-port"), "cannot open the serial port"),
         (("adapt", "base", "other", "--rank", "0"), "--rank: expected at least 1"),
+        (("adapt", "base", "base", "--rank", "2", "--output", "same"), "no matrix changed"),
+        (("adapter", "pack", "tiny", "lora", "--name", "../../x"), "not a name for an image"),
+        (("adapter", "pack", "tiny", "lora", "--name", ""), "not a name for an image"),
+        (("run", "tiny", "--tokens", "1", "--adapter", "../adapters/lora"), "not a name for an"),
+        (("adapter", "pack", "tiny", "lora", "--checkpoint", "other"), "of another checkpoint"),
     ],
 )
 def test_mistakes_are_explained(call, words, message: str) -> None:
     status, _, err = call(*words)
     assert status == 2
     assert message in err
+
+
+def test_the_checkpoint_is_the_one_that_the_workflow_names(call, place) -> None:
+    file = place / "configs/config.yaml"
+    before = file.read_text()
+    file.write_text(before + "checkpoints: {tiny: other}\n")
+    status, _, err = call("adapter", "pack", "tiny", "lora")
+    file.write_text(before)
+    assert status == 2
+    assert "other: the chip of tiny is of another checkpoint" in err
 
 
 def test_adapt_writes_an_adapter_that_holds_the_change(call, place) -> None:
@@ -180,6 +225,31 @@ def test_adapt_writes_an_adapter_that_holds_the_change(call, place) -> None:
     assert report["logits"]["captured"] > 0.9999
     status, _, err = call("adapter", "pack", "tiny", "update")
     assert status == 0, err
+
+
+def test_adapt_holds_the_change_of_a_convolution(call, place) -> None:
+    config, tensors = checkpoints.cnn()
+    checkpoints.write(place / "pictures", config, tensors)
+    rng = np.random.default_rng(8)
+    change = rng.normal(size=(3, 1)) @ rng.normal(size=(1, 12))
+    tensors["conv2.weight"] = tensors["conv2.weight"] + change.reshape(3, 2, 2, 3).astype("f4")
+    checkpoints.write(place / "sharper", config, tensors)
+    status, out, err = call("adapt", "pictures", "sharper", "--rank", "1", "--output", "sharp")
+    assert status == 0, err
+    report = json.loads(out)
+    assert list(report["tensors"]) == ["conv2"]
+    assert report["outside"] == []
+    assert report["logits"]["captured"] > 0.9999
+    np.savez(place / "x.npz", in_x=rng.normal(size=(4, 1, 6, 6)).astype("f4"))
+    opened = open_checkpoint(place / "sharper")
+    model = import_model(opened)
+    wanted = reference.run(
+        model, reference.load_weights(model, opened), {"x": np.load(place / "x.npz")["in_x"]}
+    )["logits"]
+    np.savez(place / "sharp.npz", in_x=np.load(place / "x.npz")["in_x"], logits=wanted)
+    status, out, _ = call("check", "pictures", "--adapter", "sharp", "--reference", "sharp.npz")
+    assert status == 0
+    assert json.loads(out)["max_abs_err"] < 1e-5
 
 
 def test_the_serial_bus_over_a_pseudo_terminal() -> None:

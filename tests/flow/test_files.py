@@ -80,6 +80,14 @@ def test_a_forbidden_folder_is_told(tmp_path: Path) -> None:
         files.write(tmp_path / "file", "a")
 
 
+def test_a_file_where_a_folder_should_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for path in ("file/new", "file/deep/new"):
+        with pytest.raises(FlowError, match=r"new: cannot write \("):
+            files.write(tmp_path / path, "a")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_folder_holds_exactly_what_was_written(tmp_path: Path) -> None:
     files.write_folder(tmp_path / "rom", {"a.hex": "0", "b.hex": "1"})
     kept = (tmp_path / "rom/a.hex").stat().st_ino

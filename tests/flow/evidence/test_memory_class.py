@@ -65,9 +65,9 @@ def test_a_memory_that_the_manifest_hides_is_found(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[shapes.Made, design.Design, Any]:
-    """A chip with adapter memory, elaborated."""
+    """A chip with adapter memory, one bank wider than what a host writes at once, elaborated."""
     folder = tmp_path_factory.mktemp("adapted")
-    plan = Plan(4, slots=2)
+    plan = Plan(5, slots=2)
     graph = build(folder, checkpoints.tiny_gpt2, ("*.mlp.up", "logits"), 2, plan).graph
     made = shapes.Made(graph, emit(graph, plan))
     return made, *elaborated(made, folder / "chip")
