@@ -17,6 +17,10 @@ LEAST_TRACKS = 3
 EDGE = 0.05
 """Part of a side without pins, at either end."""
 
+EASY_PINS = 0.17
+"""Pins of cells for each um2 of cells up to which a core that is filled as asked is routed: small
+gates alone, as constants become, need room for their wires."""
+
 OPTIONS = {
     "density_variation": 0.05, "space_margin": 0.10, "global_iterations": 20, "ripup_limit": 7,
     "reserved_tracks": 12, "wire_without_diode": 60.0,
@@ -42,6 +46,13 @@ class Floorplan:
     width: float
     height: float
     pins: tuple[tuple[str, str, float], ...]
+
+
+def part(netlist: Netlist, library: Library, asked: float) -> float:
+    """Part of a core that the cells of `netlist` may fill where usual ones fill `asked`."""
+    area = sum(library.cells[gate.cell].area for gate in netlist.gates)
+    pins = sum(len(gate.pins) for gate in netlist.gates)
+    return round(asked * min(1.0, EASY_PINS * area / max(1, pins)), 4)
 
 
 def plan(netlist: Netlist, library: Library, utilization: float, clock: str) -> Floorplan:

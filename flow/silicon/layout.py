@@ -116,7 +116,8 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
     tries: list[dict[str, Any]] = []
     best: Path | None = None
     shown = f"  {name} " if name else "  "
-    for number, utilization in enumerate(target.utilization, 1):
+    for number, asked in enumerate(target.utilization, 1):
+        utilization = floorplan.part(design, library, asked)
         plan = block(design, library, utilization)
         trial = folder / f"try{number}"
         found = _route(design, plan, library, views, trial, log)

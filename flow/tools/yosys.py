@@ -40,6 +40,7 @@ write_json flat.json
 """
 
 CARRY_CELLS = Path(__file__).parent / "ecp5_carry_cells.v"
+ROM_BANKS = Path(__file__).parent / "rom_banks.v"
 
 # Registers with their enables, adders as words; nothing is merged or mapped.
 _WORDS = """\
@@ -208,8 +209,10 @@ write_json -selected top.json
 # with one write port merge.
 _CELLS = """\
 read_verilog -sv chip.v
+read_verilog -sv -overwrite rom_banks.v
 hierarchy -check -top chip
 setattr -mod -unset keep_hierarchy *
+setattr -mod -set keep_hierarchy 1 A:rom_bank
 proc
 attrmap -remove init
 flatten
@@ -224,6 +227,8 @@ dfflibmap -liberty cells.lib
 opt
 abc -liberty cells.lib
 opt_merge
+setattr -mod -unset keep_hierarchy *
+flatten
 opt_clean -purge
 setattr -unset src *
 read_liberty -lib cells.lib
@@ -409,7 +414,7 @@ def count_area(design: Path, top: str, rom: Path, liberty: Path, *, boxes: str =
 
 
 def synthesize_cells(chip: Path, rom: Path, liberty: str) -> Job:
-    """Map module ``chip`` to the cells of a Liberty text, flattened.
+    """Map module ``chip`` to the cells of a Liberty text, flattened; large ROMs in banks.
 
     Parameters
     ----------
@@ -418,7 +423,8 @@ def synthesize_cells(chip: Path, rom: Path, liberty: str) -> Job:
     rom : Path
         Folder of the images that ``chip.v`` reads as ``rom/<name>.hex``.
     """
-    inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
+    inputs = {"chip.v": chip, ROM_BANKS.name: ROM_BANKS}
+    inputs |= {"rom": rom} if rom.is_dir() else {}
     job = _job(_CELLS, inputs, ("netlist.json", "stat.json"))
     return replace(job, files={**job.files, "cells.lib": liberty})
 

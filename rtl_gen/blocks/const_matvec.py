@@ -19,7 +19,7 @@ from rtl_gen.fabric.beat import beat, cut, pack, split
 from rtl_gen.fabric.packed_product import packed_product
 from rtl_gen.fabric.pipeline import delay, register
 from rtl_gen.fabric.product import product
-from rtl_gen.fabric.row_scale import MULTIPLIER_BITS, RowScale
+from rtl_gen.fabric.row_scale import MULTIPLIER_BITS, PLACES, PLACES_ALONE, RowScale
 
 RELEASED = 4
 """Beats of a group that may be left when the group after the next starts: they are gone before its
@@ -130,8 +130,9 @@ class ConstMatVec(wiring.Component):
         self.width = width
         self.elements = elements
         self.scale = RowScale(
-            acc_width=acc_width, bias_width=bias_width, width=width, elements=elements
-        )
+            acc_width=acc_width, bias_width=bias_width, width=width, elements=elements,
+            places=PLACES_ALONE if lanes == elements else PLACES,
+        )  # fmt: skip
         self.queue = self.scale.queue
         self.weights = rom.Rom(f"{name}_weight", weight_depth, lanes * elements * weight_width)
         self.row_constants = rom.Rom(f"{name}_row", row_depth, len(self.scale.rows))

@@ -15,6 +15,10 @@ from rtl_gen.fabric.queue import Queue
 
 MULTIPLIER_BITS = 16
 
+PLACES, PLACES_ALONE = 16, 4
+"""Of the queue where beats may follow each other, and where at most one comes every eight cycles:
+two of those are on their way at once."""
+
 
 class RowScale(wiring.Component):
     """Requantizers side by side, one per element of a beat, that never stall.
@@ -28,6 +32,8 @@ class RowScale(wiring.Component):
         Signed widths of a sum, a bias and a result.
     elements : int
         Elements of a beat.
+    places : int
+        Beats that may be on their way or wait at the end, a power of two.
 
     Members
     -------
@@ -46,13 +52,15 @@ class RowScale(wiring.Component):
     o : Out stream of beats of signed(width)
     """
 
-    def __init__(self, *, acc_width: int, bias_width: int, width: int, elements: int) -> None:
+    def __init__(
+        self, *, acc_width: int, bias_width: int, width: int, elements: int, places: int = PLACES
+    ) -> None:
         self.acc_width = acc_width
         self.bias_width = bias_width
         self.elements = elements
         self.row_bits = MULTIPLIER_BITS + bias_width
         self.width = width
-        self.queue = Queue(width, elements)
+        self.queue = Queue(width, elements, places)
         super().__init__(
             {
                 "reserve": In(1),

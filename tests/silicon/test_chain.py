@@ -88,13 +88,16 @@ def tile(views: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def simulate(folder: Path, *sources: Path, ports: tuple[str, str] = ("", "")) -> str:
+def simulate(
+    folder: Path, *sources: Path, ports: tuple[str, str] = ("", ""), bench: str = BENCH
+) -> str:
     """What the bench prints, with other `ports` instead of the first ones."""
-    folder.mkdir()
-    (folder / "bench.v").write_text(BENCH.replace(*ports))
+    folder.mkdir(exist_ok=True)
+    (folder / "bench.v").write_text(bench.replace(*ports))
     program = folder / "bench.vvp"
     subprocess.run(["iverilog", "-g2005", "-o", program, folder / "bench.v", *sources], check=True)
-    return subprocess.run(["vvp", program], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(["vvp", program], capture_output=True, text=True, check=True,
+                          cwd=folder).stdout  # fmt: skip
 
 
 def test_the_layout_is_routed_clean_and_matches(tile: Path) -> None:

@@ -123,6 +123,13 @@ def test_pins_stand_on_tracks_within_their_side() -> None:
     assert all(abs(at / 0.46 - round(at / 0.46)) < 1e-6 for at in west)
 
 
+@pytest.mark.parametrize(("cell", "pins", "filled"), [("dff_x1", 3, 0.6), ("nand2_x0", 3, 0.3142)])
+def test_small_gates_get_room_for_their_wires(cell: str, pins: int, filled: float) -> None:
+    gates = tuple(netlist.Gate(f"g{n}", cell, {f"p{k}": "n" for k in range(pins)}, "a")
+                  for n in range(10))  # fmt: skip
+    assert floorplan.part(netlist.Netlist("chip", {}, gates), LIBRARY, 0.6) == filled
+
+
 def test_more_pins_than_a_side_holds_are_refused() -> None:
     ports = {"clk": "input"} | {f"i[{bit}]": "input" for bit in range(64)}
     small = netlist.Netlist("chip", ports, (netlist.Gate("g", "dff_x1", {}, "a"),))
