@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from flow import checkpoint, checks, config, files, fpga, graph, measure, planning
@@ -58,11 +59,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     stage = add_stage(
         subparsers, "place", _place, "netlist to routed design",
-        "place configs/targets/ulx3s_85f.yaml --netlist results/names/ulx3s_85f/top.json"
-        " --cells results/names/ulx3s_85f/cells.json --seed 1"
+        "place configs/targets/ulx3s_85f.yaml --built results/names/ulx3s_85f --seed 1"
         " --folder results/names/ulx3s_85f/seed1",
     )  # fmt: skip
-    add_files(stage, "config", "--netlist", "--cells", "--folder")
+    add_files(stage, "config", "--built", "--folder")
     stage.add_argument("--seed", type=int, default=1, help="seed of the placer (1)")
 
     stage = add_stage(
@@ -163,20 +163,20 @@ def _synthesize(args: argparse.Namespace) -> int:
 
     target = config.load_target(args.config)
     start = config.load_model(args.model).generate
-    top = board.top(
-        files.read_json(args.manifest), clock_mhz=target.clock_mhz,
+    bare = partial(
+        board.top, files.read_json(args.manifest), clock_mhz=target.clock_mhz,
         oscillator_mhz=target.oscillator_mhz, baud=target.baud,
-        temperature=start.temperature, seed=start.seed, limit=start.limit,
-        top_k=start.top_k,
     )  # fmt: skip
-    fpga.synthesize(args.chip, top, target, args.folder, args.log or args.folder / "synthesize.log")
+    top = bare(temperature=start.temperature, seed=start.seed, limit=start.limit, top_k=start.top_k)
+    log = args.log or args.folder / "synthesize.log"
+    fpga.synthesize(args.chip, top, target, args.folder, log, bare())
     return 0
 
 
 def _place(args: argparse.Namespace) -> int:
     fpga.place(
-        args.netlist, args.cells, config.load_target(args.config), str(args.config), args.seed,
-        args.folder, args.log or args.folder / "place.log",
+        args.built, config.load_target(args.config), str(args.config), args.seed, args.folder,
+        args.log or args.folder / "place.log",
     )  # fmt: skip
     return 0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from flow.evidence import (
     ranges,
     routing,
     slot,
+    structure,
     wire,
 )
 from flow.evidence.adders import Cores
@@ -56,24 +57,26 @@ def unpacked(case: Case, folder: Path) -> Config:
     return Config((folder / "unpacked/unpacked.config").read_text())
 
 
-def whole(case: Case, folder: Path) -> Chip:
-    """Everything evidence reads of a chip with a bitstream."""
+def whole(case: Case, folder: Path, levels: Collection[str]) -> Chip:
+    """Everything evidence reads of a chip at some levels, e.g. ``rtl`` and ``bitstream``."""
     hierarchical, flat = elaborated(case, folder)
-    read = unpacked(case, folder)
-    return Chip(
+    chip = Chip(
         graph=case.graph,
         manifest=case.manifest,
         verilog=case.path("chip").read_text(),
         hierarchical=hierarchical,
         flat=flat,
-        netlist=case.netlist,
-        routed=case.routed,
-        placed=Config(case.path("config").read_text()),
-        unpacked=read,
-        blocks=read.blocks,
+        netlist=None if set(levels) == {"rtl"} else case.netlist,
         cores=cores(case, folder),
         adapters=adapters(case, folder) if "adapters" in case.manifest else None,
     )
+    if not {"routed", "bitstream"} & set(levels):
+        return chip
+    read = unpacked(case, folder)
+    return replace(
+        chip, routed=case.routed, placed=Config(case.path("config").read_text()), unpacked=read,
+        blocks=read.blocks,
+    )  # fmt: skip
 
 
 def cores(case: Case, folder: Path) -> Cores | None:
@@ -288,12 +291,16 @@ def timing_routed(case: Case, folder: Path) -> Outcome:
     slack, fmax = timing["slack_ns"], timing["fmax_mhz"]
     asked = f"{timing['clock_mhz']:g} MHz asked for, {fmax:.1f} MHz reached"
     findings = [] if slack >= 0 else [f"{asked}, slack {slack:+.2f} ns"]
-    made = base.made(case.path("routed").parent)
-    report = case.path("routed").with_name("report.json")
-    for path, name in ((case.path("routed"), "routed.json"), (case.path("config"), "top.config"),
-                       (report, "report.json")):  # fmt: skip
-        if not path.is_file() or made.get(name) != digest.file(path):
+    job = case.path("empty_routed").parent
+    made = base.made(job)
+    report = job / "report.json"
+    for path in (case.path("empty_routed"), case.path("empty_config"), report):
+        if not path.is_file() or made.get(path.name) != digest.file(path):
             findings.append(f"{path} is not what the run of place and route wrote")
+    for name, bare in (("routed", structure.of_routed), ("config", structure.of_config)):
+        filled, empty = case.path(name), case.path(f"empty_{name}")
+        if bare(filled) != bare(empty):
+            findings.append(f"{filled} is not what place and route wrote, filled with words")
     if report.is_file():
         found = nextpnr_ecp5.metrics(report.read_text(), clock_mhz=timing["clock_mhz"])
         if (found.fmax_mhz, found.slack_ns) != (fmax, slack):
