@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     wanted = model.plan
     if wanted.binding == "space":
         raise UnsupportedError(
-            f"{args.model}: the planner does not predict chips in space; synthesize it, or leave out "
-            "plan.binding"
+            f"{args.model}: the planner does not predict chips in space; synthesize it, or leave "
+            "out plan.binding"
         )
     if args.objective:
         wanted = dataclasses.replace(wanted, objective=args.objective)

@@ -124,7 +124,7 @@ def plans(graph: IntegerGraph, pins: Pins) -> Iterable[Plan]:
                 if elements <= lanes:
                     yield Plan(
                         lanes, elements, at_once, pins.slots, pins.styles, pins.top_k,
-                        pins.block_rams,
+                        block_rams=pins.block_rams,
                     )  # fmt: skip
 
 
