@@ -117,8 +117,8 @@ def serial(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
         else:
             core = digit_core(graph, cycles, top, digit=digit, stack=options.stack, cells="ecp5")
     notes = {
-        "digit": digit, "nodes2": core.nodes2, "nodes3": core.nodes3, "delays": core.delays,
-        "chains": core.chains,
+        "digit": digit, "nodes2": core.nodes2, "nodes3": core.nodes3, "twins": core.twins,
+        "delays": core.delays, "chains": core.chains,
     }  # fmt: skip
     latency = core.period + core.latency + (2 if options.streams else 0)
     return Design(top, text + core.verilog, core.period, latency, notes=notes)

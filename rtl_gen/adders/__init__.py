@@ -5,7 +5,7 @@ from rtl_gen.adders.graph import AdderGraph, accumulator, evaluate
 from rtl_gen.adders.parallel import parallel_core
 from rtl_gen.adders.refine import refine
 from rtl_gen.adders.serial import serial_core
-from rtl_gen.adders.serial_graph import fuse, search
+from rtl_gen.adders.serial_graph import fuse, luts, search
 from rtl_gen.adders.subexpression import share
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "digit_core",
     "evaluate",
     "fuse",
+    "luts",
     "parallel_core",
     "refine",
     "search",

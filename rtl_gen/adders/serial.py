@@ -19,6 +19,13 @@ r' = r if d else m1, and because r is y ^ d, all of it is one LUT of flip-flops:
 
     y' = d' ^ (~y if d else m1)
 
+Sum and difference of the same two operands, twins, share d = a ^ b. With r the carry, a + b is
+y = d ^ r, where r' = b if not d else r, and again r = d ^ y; a - b is z = ~d ^ t with
+t' = ~z if not d else ~b. So both are one LUT of flip-flops each, of d, the d and b before, and
+themselves:
+
+    y' = d' ^ (~y if d else b)      z' = d' ^ (b if d else z)
+
 A negative operand enters as its complement, and the carry begins with the number of negative
 operands. A shift is a delay; the bits it moves in are zeros that a synchronous reset puts into the
 delay's last flip-flop.
@@ -26,7 +33,7 @@ delay's last flip-flop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtl_gen.adders.serial_graph import (
     Operand,
@@ -53,8 +60,9 @@ class SerialCore:
         Cycles a word takes.
     latency : int
         Cycles from ``phase[0]`` to bit 0 at ``y``.
-    nodes2, nodes3 : int
-        Nodes of at most two, and of three operands.
+    nodes2, nodes3, twins : int
+        Nodes of at most two, and of three operands; pairs of nodes of two that are sum and
+        difference, which do not count among the former.
     delays : int
         Flip-flops that only delay.
     chains : int
@@ -67,6 +75,7 @@ class SerialCore:
     nodes2: int
     nodes3: int
     delays: int
+    twins: int = 0
     chains: int = 0
 
 
@@ -100,9 +109,17 @@ def serial_core(graph: SerialGraph, period: int, name: str, *, stages: int = 2) 
     writer = Writer(name, period)
     times = [INPUT_TIME] * graph.inputs
     graph = by_output(graph)
+    twin = {one: other for pair in graph.twins for one, other in (pair, pair[::-1])}
     for value, node in enumerate(graph.nodes, graph.inputs):
         time = _start(node, times)
-        if len(node.operands) == 3:
+        if value in twin:
+            time = max(_ready(operand, times) for operand in node.operands)
+            if value < twin[value]:
+                other = graph.nodes[twin[value] - graph.inputs]
+                _twins(writer, value, node, other, time, times)
+                writer.names[twin[value]] = f"u{value}"
+            time += 1
+        elif len(node.operands) == 3:
             write = _three if stages == 1 else _three_in_two_stages
             write(writer, value, node, time, times)
             time += stages - 1
@@ -122,9 +139,10 @@ def serial_core(graph: SerialGraph, period: int, name: str, *, stages: int = 2) 
         verilog=_module(graph, writer, rows, last),
         period=period,
         latency=last,
-        nodes2=sum(len(node.operands) < 3 for node in graph.nodes),
+        nodes2=sum(len(node.operands) < 3 for node in graph.nodes) - 2 * len(graph.twins),
         nodes3=sum(len(node.operands) == 3 for node in graph.nodes),
         delays=delays,
+        twins=len(graph.twins),
     )
 
 
@@ -210,6 +228,28 @@ def _three_in_two_stages(
     ]
 
 
+def _twins(
+    w: Writer, value: int, node: SerialNode, other: SerialNode, time: int, times: list[int]
+) -> None:
+    """Sum and difference of two operands in two stages; `other` is called after `node`."""
+    difference = node if node.negatives else other
+    a, b = (
+        _signed(w, replace(operand, negative=False), time, times)
+        for operand in sorted(difference.operands, key=lambda operand: operand.negative)
+    )
+    reset = w.window(time, 1, resets=True)
+    n = value
+    plus, minus = ("u", "v") if node.negatives else ("v", "u")
+    w.lines += [
+        f"  reg v{n}, u{n}, d{n}, e{n}, f{n}, i{n}, k{n};",
+        f"  always @(posedge clk) if (en) begin d{n} <= {a} ^ {b}; i{n} <= {b}; end",
+        f"  always @(posedge clk) if ({reset}) begin e{n} <= 1'b0; f{n} <= 1'b1; k{n} <= 1'b0; end"
+        f" else if (en) begin e{n} <= d{n}; f{n} <= d{n}; k{n} <= i{n}; end",
+        f"  always @(posedge clk) if (en) {plus}{n} <= d{n} ^ (e{n} ? ~{plus}{n} : k{n});",
+        f"  always @(posedge clk) if (en) {minus}{n} <= d{n} ^ (f{n} ? k{n} : {minus}{n});",
+    ]
+
+
 def _major(w: Writer, value: int, operands: tuple[str, str, str], hold: str, first: int) -> str:
     """Instance of the majority; complements go into it, where they cost no LUT."""
     negative = sum(name.startswith("~") << k for k, name in enumerate(operands))
@@ -234,10 +274,10 @@ def _module(graph: SerialGraph, w: Writer, rows: list[str], latency: int) -> str
         lines += window_text(w, key, loads, latency % w.period)
     for value, longest in sorted(w.longest.items()):
         for cycles in range(1, longest + 1):
-            source = f"v{value}_{cycles - 1}" if cycles > 1 else f"v{value}"
+            name, source = w.delayed(value, cycles), w.delayed(value, cycles - 1)
             lines += [
-                f"  reg v{value}_{cycles};",
-                f"  always @(posedge clk) if (en) v{value}_{cycles} <= {source};",
+                f"  reg {name};",
+                f"  always @(posedge clk) if (en) {name} <= {source};",
             ]
     # Icarus wants names declared before use, and delays are of values written further down.
     declarations = [line for line in w.lines if line.startswith("  reg")]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtl_gen.adders.graph import AdderGraph
+from rtl_gen.adders.matching import largest_matching
 from rtl_gen.adders.refine import refine
 from rtl_gen.adders.subexpression import share
 
@@ -68,11 +70,15 @@ class SerialGraph:
     nodes : tuple of SerialNode
     outputs : tuple of SerialOutput or None
         One per row; None for a row of zeros.
+    twins : tuple of (int, int)
+        Values that are sum and difference of the same two operands, which takes three LUTs instead
+        of four.
     """
 
     inputs: int
     nodes: tuple[SerialNode, ...]
     outputs: tuple[SerialOutput | None, ...]
+    twins: tuple[tuple[int, int], ...] = ()
 
 
 def most_negatives(operands: int) -> int:
@@ -81,16 +87,17 @@ def most_negatives(operands: int) -> int:
 
 
 def fuse(graph: AdderGraph, *, joined: bool = True) -> SerialGraph:
-    """Join adders that no other one shares into nodes of three operands.
+    """Join adders that no other one shares into nodes of three operands, and find twins.
 
-    An adder read by one other adder alone may become part of it. Such pairs are a matching in a
-    forest, so taking them from the leaves on gives the largest possible number.
+    An adder read by one other adder alone may become part of it, and a + b may be the twin of
+    a - b; either saves a LUT. An adder does one of these once, so it is a matching, and the
+    largest possible one is taken.
 
     Parameters
     ----------
     graph : AdderGraph
     joined : bool
-        Whether nodes may have three operands.
+        Whether there are nodes of three operands, and twins.
 
     Returns
     -------
@@ -98,26 +105,19 @@ def fuse(graph: AdderGraph, *, joined: bool = True) -> SerialGraph:
         Same rows; the signs of its outputs are all positive.
     """
     live, uses = _uses(graph)
-    first = graph.inputs
+    partner = [-1] * len(uses)
+    if joined:
+        partner = largest_matching(_company(graph, live, uses))
     sums: dict[int, tuple[Operand, ...]] = {}
-    for value, adder in enumerate(graph.adders, first):
+    for value, adder in enumerate(graph.adders, graph.inputs):
         if value not in live:
             continue
         sides = [
             Operand(adder.left, 0, False),
             Operand(adder.right, adder.shift, adder.sign < 0),
         ]
-        free = [
-            side
-            for side in sides
-            if joined
-            and side.value >= first
-            and uses[side.value] == 1
-            and len(sums[side.value]) == 2
-        ]
-        if free:
-            # The later one is the deeper one more often than not: its level goes.
-            inner = max(free, key=lambda side: side.value)
+        inner = next((side for side in sides if side.value == partner[value]), None)
+        if inner is not None:
             sides.remove(inner)
             sides += [
                 Operand(part.value, part.shift + inner.shift, part.negative != inner.negative)
@@ -125,7 +125,30 @@ def fuse(graph: AdderGraph, *, joined: bool = True) -> SerialGraph:
             ]
             sides.sort(key=lambda side: (side.shift, side.negative, side.value))
         sums[value] = tuple(sides)
-    return _number(graph, sums, uses)
+    twins = [(v, w) for v, w in enumerate(partner) if v < w and v in sums and w in sums]
+    return _number(graph, sums, uses, twins)
+
+
+def _company(graph: AdderGraph, live: set[int], uses: list[int]) -> list[list[int]]:
+    """For every value the adders that it can be made with."""
+    found: list[list[int]] = [[] for _ in uses]
+    same: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for value, adder in enumerate(graph.adders, graph.inputs):
+        if value not in live:
+            continue
+        for side in {adder.left, adder.right}:
+            if side >= graph.inputs and uses[side] == 1:
+                found[value].append(side)
+                found[side].append(value)
+        left, right = adder.left, adder.right
+        if not adder.shift:
+            left, right = sorted((left, right))
+        for other in same[left, right, adder.shift]:
+            if graph.adders[other - graph.inputs].sign != adder.sign:
+                found[value].append(other)
+                found[other].append(value)
+        same[left, right, adder.shift].append(value)
+    return found
 
 
 def search(
@@ -194,12 +217,13 @@ def by_output(graph: SerialGraph) -> SerialGraph:
             place[value] = graph.inputs + len(nodes) - 1
             stack.pop()
     outputs = tuple(o and replace(o, value=place[o.value]) for o in graph.outputs)
-    return SerialGraph(graph.inputs, tuple(nodes), outputs)
+    twins = tuple((place[one], place[other]) for one, other in graph.twins)
+    return SerialGraph(graph.inputs, tuple(nodes), outputs, twins)
 
 
 def luts(graph: SerialGraph) -> int:
-    """LUTs of the nodes: two of up to two operands, three of three."""
-    return sum(max(2, len(node.operands)) for node in graph.nodes)
+    """LUTs of the nodes: two of up to two operands, three of three, one less of twins."""
+    return sum(max(2, len(node.operands)) for node in graph.nodes) - len(graph.twins)
 
 
 def _column(value: int, order: NDArray[np.int64]) -> int:
@@ -227,7 +251,10 @@ def _uses(graph: AdderGraph) -> tuple[set[int], list[int]]:
 
 
 def _number(
-    graph: AdderGraph, sums: dict[int, tuple[Operand, ...]], uses: list[int]
+    graph: AdderGraph,
+    sums: dict[int, tuple[Operand, ...]],
+    uses: list[int],
+    twins: list[tuple[int, int]],
 ) -> SerialGraph:
     """Give the nodes their places; turn negative outputs into positive ones."""
     place = {value: value for value in range(graph.inputs)}
@@ -259,7 +286,8 @@ def _number(
                 nodes.append(SerialNode((Operand(place[output.value], 0, True),)))
                 negations[output.value] = graph.inputs + len(nodes) - 1
             outputs.append(SerialOutput(negations[output.value], output.shift))
-    return SerialGraph(graph.inputs, tuple(nodes), tuple(outputs))
+    pairs = tuple((place[one], place[other]) for one, other in twins)
+    return SerialGraph(graph.inputs, tuple(nodes), tuple(outputs), pairs)
 
 
 def _negated(operands: tuple[Operand, ...]) -> tuple[Operand, ...] | None:

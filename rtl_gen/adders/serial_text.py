@@ -56,13 +56,15 @@ class Writer:
     period: int
     lines: list[str] = field(default_factory=list)
     longest: dict[int, int] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
     gates: dict[tuple[int, int, int], str] = field(default_factory=dict)
     windows: dict[tuple[int, int, bool], int] = field(default_factory=dict)
 
     def delayed(self, value: int, cycles: int) -> str:
         """Name of `value`, `cycles` later."""
         self.longest[value] = max(self.longest.get(value, 0), cycles)
-        return f"v{value}_{cycles}" if cycles else f"v{value}"
+        name = self.names.get(value, f"v{value}")
+        return f"{name}_{cycles}" if cycles else name
 
     def window(self, first: int, length: int, *, resets: bool) -> str:
         """Name of a signal that is high from word time `first` on for `length` cycles."""

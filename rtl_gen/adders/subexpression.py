@@ -67,7 +67,7 @@ def share(weight: NDArray[np.int64], *, fan_in: int = 2) -> AdderGraph:
     weight : int64, shape (n_out, n_in)
     fan_in : int
         2 sums what a row shares with no other by a balanced tree; 3 by triples, made of two adders
-        each, the first used only by the second.
+        each, the first used only by the second, and prefers a - b where a + b is an adder.
 
     Raises
     ------
@@ -99,6 +99,8 @@ class _Sharing:
         self.inputs = weight.shape[1]
         self.fan_in = fan_in
         self.joined: list[bool] = []
+        # Patterns that are adders while those with the other sign are none.
+        self.alone: set[tuple[int, int, int, int]] = set()
         self.rows = len(weight)
         self.shifts = len(digits)
         self.sums = Sums(self.inputs, fan_in)
@@ -148,7 +150,7 @@ class _Sharing:
         of the adders of 64x64 matrices.
         """
         rare = sum((self.plus[v] | self.minus[v]).bit_count() for v in (left, right))
-        score = 2 * count + self._joins(count, left, right)
+        score = self._score(count, left, right, offset, opposite)
         key = ((_MOST - score) << 10 | min(rare, 1023)) << _VALUE_BITS | left
         return (key << _VALUE_BITS | right) << _OFFSET_BITS + 1 | offset << 1 | opposite
 
@@ -175,7 +177,7 @@ class _Sharing:
             count = plus.bit_count() + minus.bit_count()
             if count < 2:
                 continue
-            if 2 * count + self._joins(count, left, right) != known:
+            if self._score(count, left, right, offset, opposite) != known:
                 heapq.heappush(self.heap, self._entry(count, left, right, offset, opposite))
                 continue
             self._replace(left, right, offset, opposite, plus | minus)
@@ -190,6 +192,11 @@ class _Sharing:
                 chosen |= 1 << place
         return plus & chosen, minus & chosen
 
+    def _score(self, count: int, left: int, right: int, offset: int, opposite: int) -> int:
+        """Rank of a pattern, twice its occurrences and what an adder saves by its company."""
+        completes = (left, right, offset, 1 - opposite) in self.alone
+        return 2 * (count + completes) + self._joins(count, left, right)
+
     def _joins(self, count: int, left: int, right: int) -> bool:
         """Whether an adder would be read by this pattern alone, and could become part of it."""
         return self.fan_in == 3 and any(
@@ -203,6 +210,7 @@ class _Sharing:
         joins = self._joins(places.bit_count(), left, right)
         value = self.sums.adder(left, right, offset, -1 if opposite else 1)
         self.joined.append(joins)
+        self._pair(left, right, offset, opposite)
         self.plus.append(0)
         self.minus.append(0)
         where = []
@@ -214,6 +222,19 @@ class _Sharing:
             self._put(row, value, shift, sign)
             where.append((row, shift, sign))
         self._count(value, where)
+
+    def _pair(self, left: int, right: int, offset: int, opposite: int) -> None:
+        """Note an adder; a serial one costs less if that of the same values is next, a - b."""
+        if self.fan_in == 2 or left == right:
+            return
+        if (left, right, offset, 1 - opposite) in self.alone:
+            self.alone.remove((left, right, offset, 1 - opposite))
+            return
+        self.alone.add((left, right, offset, opposite))
+        plus, minus = self._occurrences(left, right, offset, 1 - opposite)
+        count = plus.bit_count() + minus.bit_count()
+        if count > 1:
+            heapq.heappush(self.heap, self._entry(count, left, right, offset, 1 - opposite))
 
     def _count(self, value: int, where: list[tuple[int, int, int]]) -> None:
         """Queue the patterns of a new value with every other."""

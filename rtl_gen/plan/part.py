@@ -260,8 +260,8 @@ def graph_part(graph: Any, shape: tuple[int, int, IntType]) -> Part:
     if isinstance(graph, SerialMatVec):
         return part(
             "serial_graph", nodes2=graph.core.nodes2, nodes3=graph.core.nodes3,
-            delays=graph.core.delays, vector=columns * x.width, columns=columns,
-            results=rows * graph.acc.width, words=rows * graph.period,
+            twins=graph.core.twins, delays=graph.core.delays, vector=columns * x.width,
+            columns=columns, results=rows * graph.acc.width, words=rows * graph.period,
         )  # fmt: skip
     return part("parallel_graph", adder_bits=graph.core.adder_bits, registers=graph.core.registers)
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rtl_gen.adders import accumulator, parallel_core, search, serial_core, share
+from rtl_gen.adders import accumulator, luts, parallel_core, search, serial_core, share
 from rtl_gen.errors import ConfigError
 from rtl_gen.fabric.rom import LATENCY
 from rtl_gen.ir.integer import ConstMatVec, ExpertMatVec, IntegerGraph, Node
@@ -51,16 +51,15 @@ class Adders:
 
     Parameters
     ----------
-    nodes2, nodes3, delays : float
-        Serial nodes of two and three operands, flip-flops that only delay.
+    luts, delays : float
+        LUTs of serial nodes, flip-flops that only delay.
     adder_bits, registers : float
         Of the parallel form.
     serial_latency, parallel_latency : int
         Cycles beside the serial word.
     """
 
-    nodes2: float
-    nodes3: float
+    luts: float
     delays: float
     adder_bits: float
     registers: float
@@ -86,10 +85,11 @@ def _adders(content: bytes, rows: int, columns: int, x_width: int) -> Adders:
     weight = np.frombuffer(content, np.int64).reshape(rows, columns)
     x = IntType(x_width)
     width = accumulator(weight, x).width
-    serial = serial_core(search(weight, 1), max(width, x.width + 1), "core")
+    graph = search(weight, 1)
+    serial = serial_core(graph, max(width, x.width + 1), "core")
     parallel = parallel_core(share(weight), x, width, "core", levels=2)
     return Adders(
-        serial.nodes2, serial.nodes3, serial.delays, parallel.adder_bits, parallel.registers,
+        luts(graph), serial.delays, parallel.adder_bits, parallel.registers,
         serial.latency, parallel.latency,
     )  # fmt: skip
 
@@ -105,8 +105,7 @@ def adders(weight: NDArray[np.int64], x_width: int) -> Adders:
     scale = digits(weight) / max(1, digits(tile))
     grown = max(0, (weight.shape[1] - 1).bit_length() - (tile.shape[1] - 1).bit_length())
     return Adders(
-        found.nodes2 * scale, found.nodes3 * scale, found.delays * scale,
-        found.adder_bits * scale, found.registers * scale,
+        found.luts * scale, found.delays * scale, found.adder_bits * scale, found.registers * scale,
         found.serial_latency + grown, found.parallel_latency + -(-grown // 2),
     )  # fmt: skip
 
@@ -130,8 +129,8 @@ def alternatives(
             beats + rows // elements % plan.lanes + LATENCY + REQUANTIZE,
         ),
         "serial": Alternative(
-            round(2 * size.nodes2 + 3 * size.nodes3 + columns * x_width / 4),
-            round(2 * size.nodes2 + 3 * size.nodes3 + size.delays + held + 2 * rows * period),
+            round(size.luts + columns * x_width / 4),
+            round(size.luts + size.delays + held + 2 * rows * period),
             0, stream + period + size.serial_latency + 2,
         ),
         "parallel": Alternative(

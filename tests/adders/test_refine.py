@@ -27,14 +27,14 @@ def test_refining_keeps_the_matrix_and_never_costs(name: str, fan_in: int) -> No
 )
 def test_refining_saves_luts(weight: np.ndarray, share_of_luts: float) -> None:
     before = share(weight, fan_in=3)
-    after = refine(before, 200, fan_in=3)
+    after = refine(before, 500, fan_in=3)
     assert np.array_equal(matrix(after), weight)
     assert luts(fuse(after)) <= share_of_luts * luts(fuse(before))
 
 
 def test_refining_saves_adders() -> None:
     before = share(ternary(32, 32))
-    after = refine(before, 200)
+    after = refine(before, 500)
     assert np.array_equal(matrix(after), ternary(32, 32))
     assert len(after.adders) <= 0.98 * len(before.adders)
 

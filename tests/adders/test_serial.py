@@ -71,6 +71,29 @@ def test_two_stages_add_three_operands_with_any_first_carry() -> None:
             assert found == (sum(words) + first) % (1 << bits), (words, first)
 
 
+def test_twins_are_sum_and_difference() -> None:
+    """All words of three bits, extended by their sign, from any bits of the words before."""
+    bits, rng = 6, np.random.default_rng(seed())
+    for words in product(range(-4, 4), repeat=2):
+        y, z = (int(bit) for bit in rng.integers(0, 2, 2))
+        e, f, k = 0, 1, 0  # what the reset puts in
+        found = [0, 0]
+        for place in range(bits):
+            a, b = (word >> place & 1 for word in words)
+            d = a ^ b
+            y, z = d ^ (1 - y if e else k), d ^ (k if f else z)
+            e, f, k = d, d, b
+            found[0] |= y << place
+            found[1] |= z << place
+        assert found == [(words[0] + words[1]) % (1 << bits), (words[0] - words[1]) % (1 << bits)]
+
+
+def test_sum_and_difference_are_twins() -> None:
+    graph = fuse(share(np.array([[1, 2], [1, -2]]), fan_in=3))
+    assert graph.twins == ((2, 3),)
+    assert luts(graph) == 3
+
+
 def test_stages_are_one_or_two() -> None:
     with pytest.raises(ValueError, match="not 3"):
         serial_core(fuse(share(np.array([[1, 1]]))), 9, "core", stages=3)
