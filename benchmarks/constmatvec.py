@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="place-and-route runs; 0: none")
     parser.add_argument("--draw", type=int, default=0, help="seed of the weights")
     parser.add_argument("--tries", type=int, default=8, help="serial: graphs to choose from")
-    parser.add_argument("--rounds", type=int, default=0, help="serial: refining of the graph")
+    parser.add_argument("--rounds", type=int, default=0, help="serial, parallel: refining")
     parser.add_argument("--digit", type=int, default=1, help="serial: bits of an element a cycle")
     parser.add_argument("--stack", type=int, default=4, help="digits: adders on one carry chain")
     parser.add_argument("--stages", type=int, default=2, help="serial: of a sum of three, 1 or 2")

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.parts import Tied, chips, samples
 from flow import files
+from flow.silicon import table
 from flow.tools import base, yosys
 from rtl_gen.fabric import rom
 from rtl_gen.plan.part import Part, of_component
@@ -48,11 +49,6 @@ OWN = (
 """Modules that are sampled with the one they are in, as patterns of names."""
 
 _ROM = re.compile(r"\.DEPTH\(32'd(\d+)\),\s*\.FILE\(\"(rom/\w+\.hex)\"\),\s*\.WIDTH\(32'd(\d+)\)")
-
-
-_CELL = re.compile(
-    r'^    cell \("?(\w+)"?\) \{(?:(?!^    cell).)*?^        area : +([\d.]+);', re.M | re.S
-)
 
 
 def images(verilog: str, folder: Path) -> None:
@@ -114,7 +110,9 @@ def measure(component: Any, what: Part, family: str, liberty: Path | None) -> di
         text = (folder / "job/stat.json").read_text()
     cells: dict[str, float] = {**own_cells(yosys.metrics(text), top)}
     if liberty is not None:
-        each = areas(liberty.read_text())
+        each = {
+            name: float(cell.values["area"]) for name, cell in table.read(liberty).cells.items()
+        }
         total = sum(count * each[name] for name, count in cells.items())
         cells = {"area": round(total, 2), "cells": sum(cells.values())}
     return {
@@ -150,11 +148,6 @@ def liberty_file(given: Path, folder: Path) -> Path:
     return plain
 
 
-def areas(liberty: str) -> dict[str, float]:
-    """Area of every cell of a Liberty file, in µm²."""
-    return {name: float(area) for name, area in _CELL.findall(liberty)}
-
-
 def main() -> None:
     """Synthesize the samples that are missing."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -169,21 +162,21 @@ def main() -> None:
     known = files.read_json(path)["samples"] if path.is_file() else []
     # What is repeated may have other parameters than it had.
     kept = [r for r in known if not options.again or options.kind not in {None, r["kind"]}]
-    table = {(row["kind"], tuple(sorted(row["parameters"].items()))): row for row in kept}
+    found = {(row["kind"], tuple(sorted(row["parameters"].items()))): row for row in kept}
     with tempfile.TemporaryDirectory() as name:
         liberty = liberty_file(options.liberty, Path(name)) if options.liberty else None
         for sample in chain(samples(), chips(Path(name) / "checkpoints")):
             part = sample.part or of_component(sample.component)[0]
             key = (part.kind, part.parameters)
-            if options.kind not in {None, part.kind} or key in table:
+            if options.kind not in {None, part.kind} or key in found:
                 continue
             if options.family != "ecp5" and not sample.everywhere:
                 continue
             if liberty is not None and not cells_can_build(part):
                 continue
-            table[key] = measure(sample.component, part, options.family, liberty)
-            print(table[key], flush=True)
-            rows = [table[key] for key in sorted(table)]
+            found[key] = measure(sample.component, part, options.family, liberty)
+            print(found[key], flush=True)
+            rows = [found[key] for key in sorted(found)]
             files.write_json(path, {"conditions": conditions(options.family, liberty),
                                     "samples": rows})  # fmt: skip
 

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_gen import rom_macro
-from rtl_gen.adders import accumulator, digit_core, parallel_core, search, serial_core, share
+from rtl_gen.adders import (
+    accumulator,
+    digit_core,
+    parallel_core,
+    refine,
+    search,
+    serial_core,
+    share,
+)
 from rtl_gen.adders.graph import matrix
 from rtl_gen.blocks import const_matvec
 from rtl_gen.blocks.parallel_matvec import ParallelMatVec
@@ -126,11 +134,11 @@ def serial(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
 
 def parallel(weight: NDArray[np.int64], options: argparse.Namespace) -> Design:
     """Pipelined adder graph."""
-    graph = share(weight)
+    graph = refine(share(weight), options.rounds)
     if not np.array_equal(matrix(graph), weight):
         raise AssertionError("the adder graph is not the matrix")
     if options.streams:
-        block = ParallelMatVec(weight, X, levels=options.levels)
+        block = ParallelMatVec(weight, X, levels=options.levels, rounds=options.rounds)
         core, text, top = block.core, convert_alone(block, "top"), "top"
     else:
         core = parallel_core(graph, X, accumulator(weight, X).width, "core", levels=options.levels)

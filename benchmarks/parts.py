@@ -141,9 +141,9 @@ def samples() -> Iterator[Item]:
 
 def _memories() -> Iterator[Item]:
     sizes = [(8, 32), (36, 64), (36, 1024), (64, 300), (16, 4096), (128, 2048), (9, 16384),
-             (130, 90)]  # fmt: skip
+             (130, 90), (16, 256)]  # fmt: skip
     for i, (width, depth) in enumerate(sizes):
-        yield Item(Rom("sample", depth, width), i in {0, 2, 3})
+        yield Item(Rom("sample", depth, width), i in {0, 1, 2, 3, 8})
     for width, depth in ((8, 256), (36, 128), (16, 1024)):
         yield Item(Rom("sample", depth, width), depth == 128,
                    part("rom", width=width, depth=depth, logic=1))  # fmt: skip
@@ -152,7 +152,7 @@ def _memories() -> Iterator[Item]:
     sizes = [(8, 16), (16, 64), (16, 128), (16, 1024), (64, 64), (72, 512), (21, 64), (40, 32),
              (144, 4096), (25, 256)]  # fmt: skip
     for i, (width, depth) in enumerate(sizes):
-        yield Item(Ram(depth, width), i in {1, 3, 4})
+        yield Item(Ram(depth, width), i in {0, 1, 3, 4, 6, 7})
 
 
 def _streams() -> Iterator[Item]:
@@ -336,7 +336,7 @@ def _graphs() -> Iterator[Item]:
         x = IntType(8 + 4 * (i % 2))
         for style in ("serial", "parallel"):
             graph = core(weight, x, style, "matrix")
-            yield Item(graph, i == 0, graph_part(graph, (rows, columns, x)))
+            yield Item(graph, i in {0, 2, 3}, graph_part(graph, (rows, columns, x)))
         parts = [weight[: rows // (k + 1)] for k in range(1 + i % 3)]
         graphs = [core(own, x, "serial", f"matrix{k}") for k, own in enumerate(parts)]
         held = [(len(own), columns, x) for own in parts]

@@ -146,7 +146,7 @@ def report(
         ],
         "chosen": _candidate(found, chosen, wanted.utilization),
         "units": {
-            unit: {name: round(getattr(used, name)) for name in found.devices[0].resources}
+            unit: {name: round(getattr(used, name)) for name in found.devices[0].counted}
             for unit, used in chosen.costs[0].units.items()
         },
         "extrapolated": {
@@ -189,7 +189,7 @@ def _candidate(found: Search, item: Candidate, utilization: float) -> dict[str, 
         "energy": found.energy(item),
         "from_luts": [asdict(cost.share) for cost in item.costs],
         "total": [
-            {name: round(getattr(cost.total, name)) for name in d.resources}
+            {name: round(getattr(cost.total, name)) for name in d.counted}
             for d, cost in zip(found.devices, item.costs, strict=True)
         ],
     }

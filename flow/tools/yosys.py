@@ -159,10 +159,13 @@ hierarchy -top {top}
 tee -q -o stat.json stat -json
 """
 
+# Registers without a first value, as in `_CELLS`.
 _COUNT_ASIC = """\
 read_verilog -sv -DLUT_PRODUCTS=64 design.v
 hierarchy -top {top}
 {boxes}
+proc
+attrmap -remove init
 synth -top {top}
 dfflibmap -liberty cells.lib
 abc -liberty cells.lib

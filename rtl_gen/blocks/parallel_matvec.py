@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from rtl_gen.adders import accumulator, parallel_core, share
+from rtl_gen.adders import accumulator, parallel_core, refine, share
 from rtl_gen.fabric.pipeline import delay
 from rtl_gen.ir.types import IntType
 
@@ -27,6 +27,8 @@ class ParallelMatVec(wiring.Component):
         Signed type of an element of the input.
     levels : int
         Adders between registers.
+    rounds : int
+        Of `rtl_gen.adders.refine`.
     name : str
         Name of the Verilog module that holds the adders.
 
@@ -54,13 +56,15 @@ class ParallelMatVec(wiring.Component):
         x: IntType,
         *,
         levels: int = 2,
+        rounds: int = 0,
         name: str = "parallel_matvec_core",
     ) -> None:
         if not x.signed:
             raise ValueError(f"elements must be signed, not {x}")
         self.name = name
         self.acc = accumulator(weight, x)
-        self.core = parallel_core(share(weight), x, self.acc.width, name, levels=levels)
+        graph = refine(share(weight), rounds)
+        self.core = parallel_core(graph, x, self.acc.width, name, levels=levels)
         rows, columns = weight.shape
         super().__init__(
             {

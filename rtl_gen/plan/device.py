@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, replace
 
 from rtl_gen.errors import ConfigError
-from rtl_gen.plan.resource import FPGA, Resources
+from rtl_gen.plan.resource import FPGA, STANDARD_CELLS, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,11 @@ class Device:
     def resources(self) -> tuple[str, ...]:
         """Names of the resources that limit it."""
         return FPGA if self.family != "sky130" else ("area",)
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Names of the resources that are predicted."""
+        return FPGA if self.family != "sky130" else STANDARD_CELLS
 
     def usable(self, utilization: float) -> Resources:
         """What place and route can use: all blocks, but only a share of the logic."""

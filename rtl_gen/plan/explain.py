@@ -15,7 +15,7 @@ from rtl_gen.plan.whatif import with_context, with_weight_bits
 
 LABELS = {
     "lut": "LUTs", "ff": "flip-flops", "ebr": "block RAMs", "dsp": "multipliers",
-    "area": "µm² of cells",
+    "area": "µm² of cells", "cells": "standard cells",
 }  # fmt: skip
 LARGEST = 3
 """Units and tensors that a message names."""

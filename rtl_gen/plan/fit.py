@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.plan.feature import FEATURES, products
 from rtl_gen.plan.memory import FAMILIES, blocks
-from rtl_gen.plan.resource import CELLS, Resources, of_cells
+from rtl_gen.plan.resource import CELLS, STANDARD_CELLS, Resources, of_cells
 
 REFERENCE = "ecp5"
 """The family with samples enough for every quantity of `FEATURES`."""
@@ -27,6 +27,12 @@ ANY = "any"
 """Stands for a kind of logic that a family has no samples of."""
 
 MEMORIES = {"rom", "rom_pair", "ram"}
+
+MULTIPLIERS = {"ecp5", "nexus", "gowin", "ice40"}
+"""Families with multipliers; elsewhere a product is logic."""
+
+SCALED = ("luts", "flip-flops", "products")
+"""What a family with few samples grows with: what the ECP5 needs."""
 
 SOFTENING = 20.0
 """LUTs, flip-flops or µm² added to a sample before its error is taken relative to it."""
@@ -166,7 +172,7 @@ class Fit:
 def fitted(family: str) -> tuple[str, ...]:
     """Resources that are fitted rather than counted."""
     if family not in FAMILIES:
-        return ("area",)
+        return STANDARD_CELLS
     return ("lut", "ff") if family == REFERENCE else ("lut", "ff", "dsp")
 
 
@@ -181,20 +187,22 @@ def memory_blocks(kind: str, sizes: Mapping[str, int], family: str) -> int:
 def quantities(family: str, kind: str, sizes: Mapping[str, int]) -> Mapping[str, float]:
     """What a part grows with.
 
-    Families with few samples scale what the ECP5 needs; standard cells also pay for every product
-    and every bit of memory.
+    Families with few samples scale what the ECP5 needs; of memories, standard cells pay for every
+    bit.
     """
-    if family == REFERENCE or (kind in MEMORIES and family in FAMILIES):
+    if kind in MEMORIES and family not in FAMILIES:
+        return {"word": sizes["width"], "bits": sizes["width"] * sizes["depth"]}
+    if family == REFERENCE or kind in MEMORIES:
         return FEATURES[kind](sizes)
     like = fit(REFERENCE).part(kind, sizes)
-    if family in FAMILIES:
-        return {"luts": like.lut, "flip-flops": like.ff, "products": like.dsp}
-    bits = sizes["width"] * sizes["depth"] if kind in MEMORIES else 0
-    return {"luts": like.lut, "flip-flops": like.ff, "products": like.dsp, "bits": bits}
+    return {"luts": like.lut, "flip-flops": like.ff, "products": like.dsp}
 
 
-_USED = {"lut": ("luts",), "ff": ("flip-flops",), "dsp": ("products",)}
-"""Which quantities of a scaled family may explain a resource."""
+def explaining(family: str, resource: str) -> tuple[str, ...]:
+    """Which quantities of a scaled family may explain a resource."""
+    if resource == "lut":
+        return ("luts",) if family in MULTIPLIERS else ("luts", "products")
+    return {"ff": ("flip-flops",), "dsp": ("products",)}.get(resource, SCALED)
 
 
 @cache
@@ -234,7 +242,7 @@ def _coefficients(family: str, rows: Sequence[Sample], resource: str) -> dict[st
     features = [quantities(family, row.kind, row.sizes) for row in rows]
     names = list(dict.fromkeys(name for item in features for name in item))
     if family != REFERENCE and "luts" in names:
-        names = [name for name in names if name in _USED.get(resource, names)]
+        names = [name for name in names if name in explaining(family, resource)]
     if not names:
         return {}
     amounts = np.array([getattr(row.measured, resource) for row in rows], float)
@@ -249,4 +257,4 @@ def _measured(row: Mapping[str, object], family: str) -> Resources:
     assert isinstance(cells, dict)
     if family in CELLS:
         return of_cells(cells, family)
-    return Resources(area=float(cells["area"]))
+    return Resources(area=float(cells["area"]), cells=float(cells["cells"]))

@@ -20,8 +20,8 @@ class Resources:
         Block RAMs.
     dsp : float
         Multipliers.
-    area : float
-        Of a standard-cell design: µm² of cells (0 for FPGAs).
+    area, cells : float
+        Of a standard-cell design: µm² of cells, and their number (0 for FPGAs).
     """
 
     lut: float = 0
@@ -29,6 +29,7 @@ class Resources:
     ebr: float = 0
     dsp: float = 0
     area: float = 0
+    cells: float = 0
 
     def __add__(self, other: Resources) -> Resources:
         return Resources(*(getattr(self, name) + getattr(other, name) for name in NAMES))
@@ -43,6 +44,7 @@ class Resources:
 
 NAMES = tuple(item.name for item in fields(Resources))
 FPGA = ("lut", "ff", "ebr", "dsp")
+STANDARD_CELLS = ("area", "cells")
 
 
 def total(parts: Iterable[Resources]) -> Resources:
