@@ -176,7 +176,7 @@ def fitted(family: str) -> tuple[str, ...]:
     return ("lut", "ff") if family == REFERENCE else ("lut", "ff", "dsp")
 
 
-def memory_blocks(kind: str, sizes: Mapping[str, int], family: str) -> int:
+def memory_blocks(kind: str, sizes: Mapping[str, int], family: str) -> float:
     """Block RAMs of a part."""
     if kind not in {"rom", "rom_pair", "ram"} or sizes.get("logic", 0):
         return 0

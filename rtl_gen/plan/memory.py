@@ -15,6 +15,10 @@ class Blocks:
         Words and bits that one block holds, every aspect ratio.
     distributed : bool
         Whether small written memories go to LUTs (16 words of 4 bits each) instead.
+    size : float
+        What one such block counts: half, where the smallest is half of a block.
+    flip_flops : int
+        Bits of the largest written memory that is flip-flops instead.
 
     Notes
     -----
@@ -24,6 +28,8 @@ class Blocks:
 
     shapes: tuple[tuple[int, int], ...]
     distributed: bool = True
+    size: float = 1
+    flip_flops: int = 0
 
 
 _LATTICE = tuple((16384 >> k, width) for k, width in enumerate((1, 2, 4, 9, 18, 36)))
@@ -33,13 +39,15 @@ FAMILIES = {
     "gowin": Blocks(_LATTICE),
     "ice40": Blocks(tuple((2048 >> k, width) for k, width in enumerate((2, 4, 8, 16))), False),
     "gatemate": Blocks(
-        tuple((32768 >> k, width) for k, width in enumerate((1, 2, 5, 10, 20, 40, 80))), False
+        tuple((16384 >> k, width) for k, width in enumerate((1, 2, 5, 10, 20, 40))), False, 0.5, 128
     ),
 }
 
 
-def blocks(width: int, depth: int, family: str, *, written: bool = False, readers: int = 1) -> int:
-    """Block RAMs of `depth` words of `width` bits; 0 if LUTs hold them.
+def blocks(
+    width: int, depth: int, family: str, *, written: bool = False, readers: int = 1
+) -> float:
+    """Block RAMs of `depth` words of `width` bits; 0 if LUTs or flip-flops hold them.
 
     Of the aspect ratios the one with the fewest blocks; two readers cannot use the widest, which
     takes both ports of a block.
@@ -51,7 +59,11 @@ def blocks(width: int, depth: int, family: str, *, written: bool = False, reader
     # one for every bit chosen between two rows of them; equal ones go to blocks.
     rows = -(-depth // 16)
     distributed = 4 * -(-width // 4) * rows + (rows - 1) * (width + 1) / 2
-    return 0 if written and known.distributed and distributed < 128 * count else count
+    if written and (
+        (known.distributed and distributed < 128 * count) or width * depth <= known.flip_flops
+    ):
+        return 0
+    return count * known.size
 
 
 def banks(width: int, depth: int, family: str) -> int:

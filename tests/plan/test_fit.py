@@ -12,7 +12,7 @@ from rtl_gen.plan.fit import REFERENCE, Sample, fit, fit_samples, nnls
 from rtl_gen.plan.memory import blocks
 from rtl_gen.plan.resource import Resources, of_cells
 
-FAMILIES = (REFERENCE, "nexus")
+FAMILIES = (REFERENCE, "nexus", "gatemate", "sky130")
 
 
 def test_least_squares_without_negative_coefficients() -> None:
@@ -39,6 +39,14 @@ def test_block_rams_and_multipliers_are_counted_exactly() -> None:
     for sample in known.samples:
         found = known.part(sample.kind, sample.sizes)
         assert (found.ebr, found.dsp) == (sample.measured.ebr, sample.measured.dsp), sample
+
+
+def test_block_rams_of_gatemate_are_counted_in_halves() -> None:
+    known = fit("gatemate")
+    measured = {known.part(s.kind, s.sizes).ebr == s.measured.ebr for s in known.samples}
+    assert measured == {True}
+    assert blocks(16, 256, "gatemate") == 0.5
+    assert blocks(8, 16, "gatemate", written=True) == 0
 
 
 @pytest.mark.parametrize("family", FAMILIES)
