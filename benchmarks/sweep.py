@@ -100,7 +100,7 @@ def row(case: Case, found: dict[str, Any]) -> str:
     blocks = "".join(f" + {found[n]} {n.upper()}" for n in ("dsp", "ebr") if found[n])
     fmax = ", ".join(f"{seed['fmax_mhz']:.0f}" for seed in found["seeds"])
     place = ", ".join(f"{seed['place_s']:.0f}" for seed in found["seeds"])
-    times = f"{found['generate_s']} / {found['synth_s']}" + (f" / {place}" if place else "")
+    times = f"{found['generate_s']} / {found['synth_s']:.0f}" + (f" / {place}" if place else "")
     return head + (
         f"{found['lut']:,}{blocks} | {found['ff']:,} | {found['lut_per_weight']:.3f} | {fmax} |"
         f" {found['cycles_per_matvec']} | {found['latency_cycles']} | {times} |"
@@ -118,7 +118,7 @@ def main() -> None:
     known = files.read_json(FILE) if FILE.is_file() else {}
     if options.show:
         print("| matrix | style | LUT4 | FF | LUT per weight | fmax MHz | cycles per vector |"
-              " latency | generate (CPU) / synthesis / place and route s |")  # fmt: skip
+              " latency | generate / synthesis / place and route, s of a processor |")  # fmt: skip
         print("|---|---|---|---|---|---|---|---|---|")
         for case in cases():
             if key(case) in known:

@@ -159,17 +159,27 @@ hierarchy -top {top}
 tee -q -o stat.json stat -json
 """
 
-# Registers without a first value, as in `_CELLS`.
+# As `_CELLS` maps a chip.
 _COUNT_ASIC = """\
-read_verilog -sv -DLUT_PRODUCTS=64 design.v
+read_verilog -sv design.v
 hierarchy -top {top}
 {boxes}
+setattr -mod -unset keep_hierarchy *
 proc
 attrmap -remove init
-synth -top {top}
-dfflibmap -liberty cells.lib
-abc -liberty cells.lib
+flatten
+synth -top {top} -run coarse:fine
+memory_map
+opt -full
+techmap
+opt -fast
+opt_merge
 opt_clean
+dfflibmap -liberty cells.lib
+opt
+abc -liberty cells.lib
+opt_merge
+opt_clean -purge
 tee -q -o stat.json stat -json -liberty cells.lib
 """
 

@@ -114,7 +114,6 @@ def _etched(s: Sizes) -> Features:
 def _serial_graph(s: Sizes) -> Features:
     return {
         "adder inputs": 2 * s["nodes2"] + 3 * s["nodes3"] + 3 * s.get("twins", 0),
-        "twins": s.get("twins", 0),
         "delays": s["delays"],
         "vector": s["vector"],
         "columns": s["columns"],
