@@ -108,7 +108,9 @@ def measure(component: Any, what: Part, family: str, liberty: Path | None) -> di
             )
         base.run(job, folder / "job", folder / "log")
         text = (folder / "job/stat.json").read_text()
-    cells: dict[str, float] = {**own_cells(yosys.metrics(text), top)}
+    # Standard cells are mapped after what holds the unit and the unit have become one.
+    counted = top if liberty is None else "chip"
+    cells: dict[str, float] = {**own_cells(yosys.metrics(text), counted)}
     if liberty is not None:
         each = {
             name: float(cell.values["area"]) for name, cell in table.read(liberty).cells.items()

@@ -14,8 +14,9 @@ INPUT_TIME = 3
 """Cycles from ``phase[0]`` to bit 0 at the inputs: a node may have to be told one cycle ahead, and
 what tells it is two registers behind the phase."""
 
-LOADS, COPIES = 16, 8
-"""Nodes that one copy of a control signal serves, and copies that one register feeds."""
+LOADS, RESETS, COPIES = 16, 6, 8
+"""Nodes that one copy of a control signal serves, of one that resets, and copies that one register
+feeds. A reset goes to its flip-flops by wire alone, and sixteen nodes are far apart: 3.6 ns."""
 
 # Modules of their own, each one LUT. Mapping for speed (abc9) otherwise takes a second LUT to save
 # a level (402 LUT4 instead of about 340 for a 16x16 int4 matrix). And Yosys turns first values to
@@ -71,7 +72,8 @@ class Writer:
         key = (first % self.period, length, resets)
         before = self.windows.get(key, 0)
         self.windows[key] = before + 1
-        return f"{'r' if resets else 'h'}{key[0]}_{length}_{before // LOADS}"
+        loads = RESETS if resets else LOADS
+        return f"{'r' if resets else 'h'}{key[0]}_{length}_{before // loads}"
 
     def gated(self, value: int, cycles: int, shift: int, time: int) -> str:
         """`value` delayed, with zeros for the `shift` bits from word time `time` on."""
@@ -93,7 +95,7 @@ class Writer:
 def window_text(w: Writer, key: tuple[int, int, bool], loads: int, stands: int) -> list[str]:
     """Registers of one control signal; the pipeline stands still in phase `stands` only."""
     first, length, resets = key
-    copies = -(-loads // LOADS)
+    copies = -(-loads // (RESETS if resets else LOADS))
     name = f"{'r' if resets else 'h'}{first}_{length}"
 
     def phases(early: int) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rtl_gen.errors import UnsupportedError
+from rtl_gen.plan.device import device
 from rtl_gen.plan.fit import REFERENCE, Sample, fit, fit_samples, nnls
 from rtl_gen.plan.memory import blocks
 from rtl_gen.plan.resource import Resources, of_cells
@@ -47,6 +48,14 @@ def test_block_rams_of_gatemate_are_counted_in_halves() -> None:
     assert measured == {True}
     assert blocks(16, 256, "gatemate") == 0.5
     assert blocks(8, 16, "gatemate", written=True) == 0
+
+
+def test_standard_cells_have_an_area_and_a_number() -> None:
+    part = fit("sky130").part("rom", {"width": 16, "depth": 256})
+    # Random contents: about 3 square micrometres a bit, cells of at least 9.
+    assert 2 * 4096 < part.area < 4 * 4096
+    assert 9.2416 * part.cells <= part.area
+    assert device("sky130").counted == ("area", "cells")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
