@@ -17,7 +17,7 @@ LEAST_TRACKS = 3
 EDGE = 0.05
 """Part of a side without pins, at either end."""
 
-EASY_PINS = 0.17
+EASY_PINS = 0.153
 """Pins of cells for each um2 of cells up to which a core that is filled as asked is routed: small
 gates alone, as constants become, need room for their wires."""
 
