@@ -11,6 +11,9 @@ import numpy as np
 from flow.evidence import memories
 from flow.evidence.design import Design, Module
 from flow.evidence.plant import Chip, Mutant, planted, roms, with_cells
+from flow.evidence.unseen import unseen
+
+_MOST_DRAWS = 100
 
 # Changes of a memory's words. Each gives the changed words and says where, or None.
 
@@ -152,7 +155,7 @@ def _enabled(chip: Chip, rng: Any) -> Callable[[], Mutant | None]:
         netlist = chip.netlist
         if netlist is None:
             return None
-        path, module, key = _cell(netlist, chip, memories.BLOCK, rng)
+        path, module, _, key = _cell(netlist, chip, memories.BLOCK, rng)
         pins = {**module.cells[key].pins, "WEA": ("1",), "CEA": ("1",)}
         cells = {**module.cells, key: replace(module.cells[key], pins=pins)}
         changed = {**netlist, module.name: with_cells(module, cells)}
@@ -169,39 +172,37 @@ def _rom_table(chip: Chip, rng: Any) -> Callable[[], Mutant | None]:
         netlist = chip.netlist
         if netlist is None or not _holders(netlist, chip, "LUT4"):
             return None
-        path, module, key = _cell(netlist, chip, "LUT4", rng)
-        cell = module.cells[key]
-        # An entry that a wired input never reaches means nothing.
-        live = [
-            index for index in range(16)
-            if all(cell.bit(pin) not in ("0", "1") or str(index >> k & 1) == cell.bit(pin)
-                   for k, pin in enumerate("ABCD"))
-        ]  # fmt: skip
-        table = cell.number("INIT") ^ 1 << live[rng.integers(len(live))]
-        changed = replace(cell, parameters={**cell.parameters, "INIT": f"{table:016b}"})
-        cells = {**module.cells, key: changed}
-        mutated = {**netlist, module.name: with_cells(module, cells)}
-        return Mutant("netlist", "flipped truth table of a ROM", f"{path}.{key}",
-                      replace(chip, netlist=mutated))  # fmt: skip
+        for _ in range(_MOST_DRAWS):
+            path, module, depth, key = _cell(netlist, chip, "LUT4", rng)
+            cell = module.cells[key]
+            table = cell.number("INIT") ^ 1 << int(rng.integers(16))
+            # A table that differs where no word of the ROM is read is no fault.
+            if not unseen(module, key, table, depth):
+                changed = replace(cell, parameters={**cell.parameters, "INIT": f"{table:016b}"})
+                cells = {**module.cells, key: changed}
+                mutated = {**netlist, module.name: with_cells(module, cells)}
+                return Mutant("netlist", "flipped truth table of a ROM", f"{path}.{key}",
+                              replace(chip, netlist=mutated))  # fmt: skip
+        return None
 
     return make
 
 
-def _holders(netlist: Design, chip: Chip, kind: str) -> list[tuple[str, Module]]:
-    """ROMs with cells of a type."""
+def _holders(netlist: Design, chip: Chip, kind: str) -> list[tuple[str, int, Module]]:
+    """ROMs with cells of a type: path, depth and module."""
     return [
-        (path, module)
-        for _, path, _, module in memories.constants(netlist, chip.manifest)
+        (path, depth, module)
+        for _, path, depth, module in memories.constants(netlist, chip.manifest)
         if any(cell.type == kind for cell in module.cells.values())
     ]
 
 
-def _cell(netlist: Design, chip: Chip, kind: str, rng: Any) -> tuple[str, Module, str]:
-    """A cell of a type in a ROM: path and module of the ROM, name of the cell."""
+def _cell(netlist: Design, chip: Chip, kind: str, rng: Any) -> tuple[str, Module, int, str]:
+    """A cell of a type in a ROM: path, module and depth of the ROM, name of the cell."""
     holders = _holders(netlist, chip, kind)
-    path, module = holders[rng.integers(len(holders))]
+    path, depth, module = holders[rng.integers(len(holders))]
     keys = [key for key, cell in module.cells.items() if cell.type == kind]
-    return path, module, keys[rng.integers(len(keys))]
+    return path, module, depth, keys[rng.integers(len(keys))]
 
 
 def _exchanged(chip: Chip, rng: Any) -> Callable[[], Mutant | None]:
