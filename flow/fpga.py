@@ -1,16 +1,24 @@
-"""The FPGA stages: Verilog to netlist, netlist to routed design, routed design to bitstream."""
+"""The FPGA stages: Verilog to netlist, netlist to routed design, routed design to bitstream.
+
+Mapping, placing and routing see ROMs of no meaning; what they made is filled with the words of the
+checkpoint afterwards (`flow.contents`). Their jobs are done again when what they see changes, so
+not for other weights of the same architecture.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from flow import ecp5, files, floorplan, mapping
+from flow import contents, ecp5, files, filling, floorplan, mapping
 from flow.config import TargetConfig
-from flow.tools import base, ecppack, nextpnr_ecp5, yosys
+from flow.tools import base, ecppack, nextpnr_ecp5, yosys, yosys_rom
 from rtl_gen.errors import FlowError
+from rtl_gen.fabric.rom import image
 from rtl_gen.plan.cost import LogicShare
 
 CELLS = "cells.json"
@@ -33,7 +41,8 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
         Verilog text of the board wrapper.
     folder : Path
         Receives ``netlist.json`` and ``netlist.v`` (module ``chip``, hierarchical), ``top.v``,
-        ``top.json`` (the board, flattened) and ``cells.json`` (resources by unit).
+        ``top.json`` (the board, flattened, with ROMs of no meaning) and ``cells.json`` (resources
+        by unit).
 
     Raises
     ------
@@ -44,10 +53,18 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
     room = ecp5.CAPACITY[target.device]
     linked_job = folder / "link"
     manifest = files.read_json(chip.parent / "manifest.json")
+    images = shared(folder) / "empty"
+    files.write_folder(images, {
+        **{path.name: path.read_text() for path in (chip.parent / "rom").glob("*.hex")},
+        **{
+            name: image(contents.empty(name, width, len(words)), width)
+            for name, (width, words) in _words(chip).items()
+        },
+    })  # fmt: skip
     share: LogicShare | None = mapping.choose(manifest, room)
     while share is not None:
         chosen, mapped = share, shared(folder) / f"synthesis{share.suffix}"
-        modules = _map_chip(chip, mapped, log, share)
+        modules = _map_chip(chip, images, mapped, log, share)
         if ecp5.of_module(modules, "chip").dsp <= room.dsp:
             break
         share = mapping.enlarge(share, manifest)
@@ -65,8 +82,7 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
     linked = yosys.metrics((linked_job / "stat.json").read_text())["top"]
     units = {**ecp5.by_unit(modules, "chip"), "board": ecp5.of_cells(wrapper)}
     total = ecp5.of_cells(linked)
-    for name in ("netlist.json", "netlist.v"):
-        files.copy(mapped / name, folder / name)
+    _fill(chip, mapped, folder, log)
     files.copy(linked_job / "top.json", folder / "top.json")
     files.write_json(
         folder / CELLS,
@@ -80,12 +96,13 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
             "units": {name: asdict(item) for name, item in units.items()},
         },
     )
+    parts = [log.with_suffix(f".{part}") for part in ("chip", "board", "roms", "verilog")]
     files.write(log, "".join(
-        f"== {part}\n{log.with_suffix(f'.{part}').read_text(errors='replace')}"
-        for part in ("chip", "board")
+        f"== {part.suffix[1:]}\n{part.read_text(errors='replace')}"
+        for part in parts if part.is_file()
     ))  # fmt: skip
-    for part in ("chip", "board"):
-        log.with_suffix(f".{part}").unlink()
+    for part in parts:
+        part.unlink(missing_ok=True)
     amounts = ", ".join(
         f"{getattr(total, name)} of {getattr(room, name)} {ecp5.LABELS[name]}"
         for name in ecp5.NAMES
@@ -93,11 +110,52 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
     print(f"  synthesized for {target.device}: {amounts}", file=sys.stderr)
 
 
+def _words(chip: Path) -> dict[str, tuple[int, list[int]]]:
+    """Width and words of the image of every constant memory of a chip, by the image's name."""
+    found = {}
+    for item in files.read_json(chip.parent / "manifest.json")["memories"]:
+        if item["class"] == "constant":
+            text = (chip.parent / item["image"]).read_text()
+            words = [int(line, 16) for line in text.split()]
+            found[Path(item["image"]).name] = int(item["width"]), words
+    return found
+
+
+def _fill(chip: Path, mapped: Path, folder: Path, log: Path) -> None:
+    """Fill the mapped chip with its words: ``netlist.json`` and ``netlist.v`` in `folder`."""
+    netlist = json.loads((mapped / "netlist.json").read_text())
+    modules = netlist["modules"]
+    memories = contents.memories(modules)
+    words = _words(chip)
+    values: dict[str, contents.Values] = {}
+    if blocks := contents.alone(memories):
+        images = shared(folder) / "images"
+        masks = {name: contents.mask(name, *item) for name, item in words.items()}
+        for part, drawn in (
+            (contents.MASK, masks),
+            (contents.SUM, {n: contents.added(masks[n], words[n][1]) for n in words}),
+        ):
+            texts = {name: image(item, words[name][0]) for name, item in drawn.items()}
+            files.write_folder(images / part, texts)
+        job = shared(folder) / f"roms{mapped.name.removeprefix('synthesis')}"
+        base.run(yosys_rom.map_alone(chip, blocks, images), job, log.with_suffix(".roms"))
+        alone = files.read_json(job / "roms.json")["modules"]
+        values.update(contents.of_blocks(modules, alone))
+    for name, item in memories.items():
+        if name not in values:
+            values[name] = contents.of_tables(item, words[item.image][1])
+    filling.netlist(modules, values)
+    files.write(folder / "netlist.json", json.dumps(netlist))
+    written = folder / "netlist"
+    base.run(yosys_rom.write_verilog(folder / "netlist.json"), written, log.with_suffix(".verilog"))
+    files.copy(written / "netlist.v", folder / "netlist.v")
+
+
 def _map_chip(
-    chip: Path, mapped: Path, log: Path, share: LogicShare
+    chip: Path, images: Path, mapped: Path, log: Path, share: LogicShare
 ) -> Mapping[str, Mapping[str, int]]:
     """Cells by type of every module of the mapped chip."""
-    job = yosys.synthesize_chip(chip, chip.parent / "rom", share.defines)
+    job = yosys.synthesize_chip(chip, images, share.defines, tables=True)
     base.run(job, mapped, log.with_suffix(".chip"), progress=yosys.progress)
     return yosys.metrics((mapped / "stat.json").read_text())
 
@@ -126,18 +184,19 @@ def shared(folder: Path) -> Path:
 
 
 def place(
-    netlist: Path, cells: Path, target: TargetConfig, where: str, seed: int, folder: Path, log: Path
+    built: Path, target: TargetConfig, where: str, seed: int, folder: Path, log: Path
 ) -> None:
-    """Place and route the board once.
+    """Place and route the board once, and fill it.
 
     Parameters
     ----------
-    netlist, cells : Path
-        ``top.json`` and ``cells.json`` of `synthesize`.
+    built : Path
+        Folder of `synthesize`.
     where : str
         File of the target, for messages.
     folder : Path
-        Receives ``top.config`` and ``timing.json``.
+        Receives ``job``, as nextpnr wrote it; ``top.config`` and ``routed.json``, filled; and
+        ``timing.json``.
 
     Raises
     ------
@@ -146,7 +205,8 @@ def place(
     ToolError, ToolNotFoundError
         If nextpnr fails or is absent.
     """
-    content = files.read_json(cells)
+    netlist = built / "top.json"
+    content = files.read_json(built / CELLS)
     units = {name: ecp5.Resources(**item) for name, item in content["units"].items()}
     ecp5.check_fit(ecp5.Resources(**content["total"]), units, target.device, where)
     placer = "static"
@@ -161,11 +221,12 @@ def place(
         clock_mhz=target.clock_mhz, seed=seed,
         placer=placer,
     )  # fmt: skip
-    base.run(job, folder / "job", log, progress=nextpnr_ecp5.progress)
+    if not base.run(job, folder / "job", log, progress=nextpnr_ecp5.progress):
+        print(f"  seed {seed}: placed and routed before; ROMs are filled anew", file=sys.stderr)
     timing = nextpnr_ecp5.metrics(
         (folder / "job/report.json").read_text(), clock_mhz=target.clock_mhz
     )
-    files.copy(folder / "job/top.config", folder / "top.config")
+    _fill_routed(files.read_json(built / "netlist.json")["modules"], folder)
     files.write_json(
         folder / TIMING,
         {"seed": seed, "nextpnr": job.version, "clock_mhz": target.clock_mhz, **asdict(timing)},
@@ -175,6 +236,17 @@ def place(
         f"slack {timing.slack_ns:+.2f} ns",
         file=sys.stderr,
     )
+
+
+def _fill_routed(modules: Mapping[str, Any], folder: Path) -> None:
+    """Fill what nextpnr wrote with the words of the mapped and filled chip."""
+    values = filling.flat(modules, contents.of_netlist(modules), "chip")
+    routed = files.read_json(folder / "job" / nextpnr_ecp5.ROUTED)
+    cells = routed["modules"]["top"]["cells"]
+    empty = (folder / "job/top.config").read_text()
+    filling.routed(cells, values)
+    files.write(folder / "top.config", filling.configuration(empty, cells, values))
+    files.write(folder / nextpnr_ecp5.ROUTED, json.dumps(routed))
 
 
 def pack(runs: Sequence[Path], target: TargetConfig, folder: Path, log: Path) -> None:

@@ -49,10 +49,14 @@ _SOURCES = {
     ),
     "evidence": artefact.PROGRAM,
     "synthesize": (
-        "rtl_gen/board.py", "flow/ecp5.py", "flow/fpga.py", "flow/mapping.py",
-        "flow/tools/yosys.py",
+        "rtl_gen/board.py", "flow/contents.py", "flow/ecp5.py", "flow/filling.py", "flow/fpga.py",
+        "flow/mapping.py", "flow/tools/ecp5_carry_cells.v", "flow/tools/ecp5_rom_cells.v",
+        "flow/tools/yosys.py", "flow/tools/yosys_rom.py",
     ),
-    "place": ("flow/ecp5.py", "flow/floorplan.py", "flow/fpga.py", "flow/tools/nextpnr_ecp5.py"),
+    "place": (
+        "flow/contents.py", "flow/ecp5.py", "flow/filling.py", "flow/floorplan.py", "flow/fpga.py",
+        "flow/tools/nextpnr_ecp5.py",
+    ),
     "pack": ("flow/fpga.py", "flow/tools/ecppack.py"),
     "report": (
         "flow/report", "flow/metrics.py", "flow/measure.py", "flow/checks.py",

@@ -58,11 +58,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     stage = add_stage(
         subparsers, "place", _place, "netlist to routed design",
-        "place configs/targets/ulx3s_85f.yaml --netlist results/names/ulx3s_85f/top.json"
-        " --cells results/names/ulx3s_85f/cells.json --seed 1"
+        "place configs/targets/ulx3s_85f.yaml --built results/names/ulx3s_85f --seed 1"
         " --folder results/names/ulx3s_85f/seed1",
     )  # fmt: skip
-    add_files(stage, "config", "--netlist", "--cells", "--folder")
+    add_files(stage, "config", "--built", "--folder")
     stage.add_argument("--seed", type=int, default=1, help="seed of the placer (1)")
 
     stage = add_stage(
@@ -175,8 +174,8 @@ def _synthesize(args: argparse.Namespace) -> int:
 
 def _place(args: argparse.Namespace) -> int:
     fpga.place(
-        args.netlist, args.cells, config.load_target(args.config), str(args.config), args.seed,
-        args.folder, args.log or args.folder / "place.log",
+        args.built, config.load_target(args.config), str(args.config), args.seed, args.folder,
+        args.log or args.folder / "place.log",
     )  # fmt: skip
     return 0
 

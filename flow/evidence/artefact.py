@@ -27,8 +27,10 @@ FILES: Mapping[str, str] = {
     "simulated_netlist": "{model}/{target}/verify.json",
     "choice": "{model}/{target}/bitstream.json",
     "bitstream": "{model}/{target}/chip.bit",
-    "routed": "{model}/{target}/seed{seed}/job/routed.json",
+    "routed": "{model}/{target}/seed{seed}/routed.json",
     "config": "{model}/{target}/seed{seed}/top.config",
+    "empty_routed": "{model}/{target}/seed{seed}/job/routed.json",
+    "empty_config": "{model}/{target}/seed{seed}/job/top.config",
     "timing": "{model}/{target}/seed{seed}/timing.json",
     "gds": "{model}/{target}/chip.gds",
     "layout": "{model}/{target}/layout.json",
@@ -40,7 +42,7 @@ FILES: Mapping[str, str] = {
 
 VIEWS: Mapping[str, str] = {
     "architecture": "chip.v, or what manifest.json says beside the constants,",
-    "netlist_structure": "netlist.json without the contents of block RAMs",
+    "netlist_structure": "netlist.json without the words of its ROMs",
     "skeleton": "the graph without its constants",
     "checkpoint": "the checkpoint",
     "held_out": "the held-out data, the tokenizer or the stored reference",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ _OF_CONSTANTS = {
     "planning",
 }
 """Parts of a manifest that say which constants the chip holds, or why it is planned as it is."""
+
+_WORDS = re.compile(
+    r"^\.bram_init \d+\n(?:[0-9a-f ]+\n)*|^word: SLICE[A-D]\.K[01]\.INIT [01]+\n", re.MULTILINE
+)
 
 
 def architecture(verilog: str, manifest: Mapping[str, Any]) -> str:
@@ -55,27 +60,77 @@ def skeleton(graph: IntegerGraph) -> str:
 
 
 def of_netlist(path: Path) -> str:
-    """Digest of a netlist (Yosys JSON) without the contents of its block RAMs.
+    """Digest of a netlist (Yosys JSON) without the words of its ROMs.
+
+    Those are initial values of block RAMs, and truth tables in a module that reads an image: all of
+    them reach its words, which ``provenance.netlist`` compares.
 
     Raises
     ------
     EvidenceError
         If the file is absent or of another form.
     """
-    try:
-        modules = json.loads(path.read_text())["modules"]
+
+    def bare(modules: dict[str, Any]) -> dict[str, Any]:
         for module in modules.values():
+            is_rom = bool(module.get("parameter_default_values", {}).get("FILE"))
             for cell in module["cells"].values():
                 if cell["type"] == "DP16KD":
-                    cell["parameters"] = {
-                        name: value for name, value in cell["parameters"].items()
-                        if not name.startswith("INITVAL_")
-                    }  # fmt: skip
+                    _leave_out(cell, "INITVAL_")
+                if cell["type"] == "LUT4" and is_rom:
+                    _leave_out(cell, "INIT")
+        return modules
+
+    return _of_modules(path, bare)
+
+
+def of_routed(path: Path) -> str:
+    """Digest of a routed netlist (nextpnr JSON) without words and truth tables.
+
+    No delay depends on those; ``provenance.routed`` and ``structure.routed`` compare them.
+
+    Raises
+    ------
+    EvidenceError
+        If the file is absent or of another form.
+    """
+
+    def bare(modules: dict[str, Any]) -> dict[str, Any]:
+        for cell in modules["top"]["cells"].values():
+            _leave_out(cell, "INITVAL")
+        return modules
+
+    return _of_modules(path, bare)
+
+
+def of_config(path: Path) -> str:
+    """Digest of a routed configuration without words and truth tables.
+
+    Raises
+    ------
+    EvidenceError
+        If the file is absent.
+    """
+    try:
+        text = path.read_text()
     except FileNotFoundError as error:
         raise EvidenceError(f"{path}: no such file; build it with `snakemake {path}`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvidenceError(f"{path}: not a netlist of Yosys ({error!r})") from error
-    return _digest(modules)
+    return _digest(_WORDS.sub("", text))
+
+
+def _leave_out(cell: dict[str, Any], prefix: str) -> None:
+    cell["parameters"] = {
+        name: value for name, value in cell["parameters"].items() if not name.startswith(prefix)
+    }
+
+
+def _of_modules(path: Path, bare: Callable[[dict[str, Any]], dict[str, Any]]) -> str:
+    try:
+        return _digest(bare(json.loads(path.read_text())["modules"]))
+    except FileNotFoundError as error:
+        raise EvidenceError(f"{path}: no such file; build it with `snakemake {path}`") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EvidenceError(f"{path}: not a netlist as Yosys writes it ({error!r})") from error
 
 
 def _digest(value: object) -> str:

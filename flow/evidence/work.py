@@ -26,6 +26,7 @@ from flow.evidence import (
     ranges,
     routing,
     slot,
+    structure,
     wire,
 )
 from flow.evidence.adders import Cores
@@ -288,12 +289,16 @@ def timing_routed(case: Case, folder: Path) -> Outcome:
     slack, fmax = timing["slack_ns"], timing["fmax_mhz"]
     asked = f"{timing['clock_mhz']:g} MHz asked for, {fmax:.1f} MHz reached"
     findings = [] if slack >= 0 else [f"{asked}, slack {slack:+.2f} ns"]
-    made = base.made(case.path("routed").parent)
-    report = case.path("routed").with_name("report.json")
-    for path, name in ((case.path("routed"), "routed.json"), (case.path("config"), "top.config"),
-                       (report, "report.json")):  # fmt: skip
-        if not path.is_file() or made.get(name) != digest.file(path):
+    job = case.path("empty_routed").parent
+    made = base.made(job)
+    report = job / "report.json"
+    for path in (case.path("empty_routed"), case.path("empty_config"), report):
+        if not path.is_file() or made.get(path.name) != digest.file(path):
             findings.append(f"{path} is not what the run of place and route wrote")
+    for name, bare in (("routed", structure.of_routed), ("config", structure.of_config)):
+        filled, empty = case.path(name), case.path(f"empty_{name}")
+        if bare(filled) != bare(empty):
+            findings.append(f"{filled} is not what place and route wrote, filled with words")
     if report.is_file():
         found = nextpnr_ecp5.metrics(report.read_text(), clock_mhz=timing["clock_mhz"])
         if (found.fmax_mhz, found.slack_ns) != (fmax, slack):

@@ -35,12 +35,16 @@ rule synthesize_chip:
 rule place_and_route:
     input:
         config=ancient("configs/targets/{target}.yaml"),
+        netlist=rules.synthesize_chip.output.netlist,
         board=rules.synthesize_chip.output.board,
         cells=rules.synthesize_chip.output.cells,
     output:
         config=update("results/{model}/{target}/seed{seed}/top.config"),
+        routed=update("results/{model}/{target}/seed{seed}/routed.json"),
         timing=update("results/{model}/{target}/seed{seed}/timing.json"),
-        routed=update("results/{model}/{target}/seed{seed}/job/routed.json"),
+        # With ROMs of no meaning, before they are filled.
+        empty_config=update("results/{model}/{target}/seed{seed}/job/top.config"),
+        empty_routed=update("results/{model}/{target}/seed{seed}/job/routed.json"),
     log:
         "logs/{model}/{target}/place.seed{seed}.log",
     wildcard_constraints:
@@ -57,7 +61,7 @@ rule place_and_route:
     message:
         "{wildcards.model} on {wildcards.target}: placing and routing, seed {wildcards.seed}"
     shell:
-        "python -m flow place {input.config} --netlist {input.board} --cells {input.cells}"
+        "python -m flow place {input.config} --built results/{wildcards.model}/{wildcards.target}"
         " --seed {wildcards.seed}"
         " --folder results/{wildcards.model}/{wildcards.target}/seed{wildcards.seed} --log {log}"
 

@@ -40,6 +40,7 @@ write_json flat.json
 """
 
 CARRY_CELLS = Path(__file__).parent / "ecp5_carry_cells.v"
+ROM_CELLS = Path(__file__).parent / "ecp5_rom_cells.v"
 
 # Registers with their enables, adders as words; nothing is merged or mapped.
 _WORDS = """\
@@ -118,7 +119,7 @@ CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
 _CHIP = """\
 read_verilog -sv -DCARRY_CELLS ecp5_carry_cells.v
 read_verilog -sv -DCARRY_CELLS {defines}chip.v
-synth_ecp5 -noflatten -noiopad -top chip
+{tables}synth_ecp5 -noflatten -noiopad -top chip
 setattr -unset src *
 setattr -mod -unset src *
 tee -q -o stat.json stat -json
@@ -140,7 +141,7 @@ tee -q -o stat.json stat -json
 write_json netlist.json
 """
 
-# Unlike the chip's, these scripts keep no netlist: only the numbers of cells are wanted.
+# These scripts keep no netlist: only the numbers of cells are wanted.
 _FAMILY = {
     "ecp5": "synth_ecp5 -noflatten -noiopad -top {top}",
     "ice40": "synth_ice40 -noflatten -dsp -top {top}",
@@ -237,7 +238,9 @@ def version() -> str:
     return found[1] if found else text.strip()
 
 
-def synthesize_chip(chip: Path, rom: Path, defines: Mapping[str, int] | None = None) -> Job:
+def synthesize_chip(
+    chip: Path, rom: Path, defines: Mapping[str, int] | None = None, *, tables: bool = False
+) -> Job:
     """Map module ``chip`` to ECP5 cells, keeping its hierarchy.
 
     Parameters
@@ -248,10 +251,14 @@ def synthesize_chip(chip: Path, rom: Path, defines: Mapping[str, int] | None = N
         Folder of the images that ``chip.v`` reads as ``rom/<name>.hex``.
     defines : mapping of str to int, optional
         Verilog macros.
+    tables : bool, optional
+        Whether ROMs that lie in LUTs become tables that `flow.contents` fills.
     """
     inputs = {"chip.v": chip, "ecp5_carry_cells.v": CARRY_CELLS}
+    inputs |= {ROM_CELLS.name: ROM_CELLS} if tables else {}
     inputs |= {"rom": rom} if rom.is_dir() else {}
-    return _job(_CHIP.format(defines=_macros(defines)), inputs, CHIP_OUTPUTS)
+    read = f"read_verilog -sv -overwrite {ROM_CELLS.name}\n" if tables else ""
+    return job(_CHIP.format(defines=_macros(defines), tables=read), inputs, CHIP_OUTPUTS)
 
 
 def _macros(defines: Mapping[str, int] | None) -> str:
@@ -264,12 +271,12 @@ def elaborate(chip: Path, rom: Path) -> Job:
     The job leaves ``rtl.json``, with the hierarchy, and ``flat.json``, without it.
     """
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
-    return _job(_ELABORATE, inputs, ("rtl.json", "flat.json"))
+    return job(_ELABORATE, inputs, ("rtl.json", "flat.json"))
 
 
 def words(design: Path, top: str) -> Job:
     """Read one module as word-level cells, ``words.json``."""
-    return _job(_WORDS.format(top=top), {"design.v": design}, ("words.json",))
+    return job(_WORDS.format(top=top), {"design.v": design}, ("words.json",))
 
 
 def adders(chip: Path, rom: Path) -> Job:
@@ -290,7 +297,7 @@ def adapters(chip: Path, rom: Path) -> Job:
 
 def _gates(chip: Path, rom: Path, modules: str) -> Job:
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
-    return _job(_GATES.format(modules=modules), inputs, ("words.json", "gates.json"))
+    return job(_GATES.format(modules=modules), inputs, ("words.json", "gates.json"))
 
 
 def prove(design: Path, top: str, *, free: tuple[str, ...] = (), steps: int = 4) -> Job:
@@ -312,7 +319,7 @@ def prove(design: Path, top: str, *, free: tuple[str, ...] = (), steps: int = 4)
     script = _PROVE.format(
         free="".join(f"delete {top}/{name}\n" for name in free), top=top, steps=steps
     )
-    return _job(script, {"design.v": design}, ("proved.json",))
+    return job(script, {"design.v": design}, ("proved.json",))
 
 
 def plain_gates(chip: Path, rom: Path, cells: Path) -> Job:
@@ -325,13 +332,13 @@ def plain_gates(chip: Path, rom: Path, cells: Path) -> Job:
     cells : Path
         Verilog models.
     """
-    return _job(_PLAIN, {"chip.v": chip, "rom": rom, "cells.v": cells},
+    return job(_PLAIN, {"chip.v": chip, "rom": rom, "cells.v": cells},
                 ("plain.json", "cells.json"))  # fmt: skip
 
 
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:
     """Map the board wrapper ``top`` and link it with the mapped chip, flattened."""
-    return _job(
+    return job(
         _BOARD,
         {"top.v": top, "netlist.json": netlist, "stub.v": stub},
         ("top.json", "stat.json", "board.json"),
@@ -351,7 +358,7 @@ def synthesize_alone(design: Path, top: str, rom: Path | None = None) -> Job:
         Folder of the images it reads as ``rom/<name>.hex``.
     """
     inputs = {"design.v": design} | ({"rom": rom} if rom is not None else {})
-    return _job(_ALONE.format(top=top), inputs, ("netlist.json", "stat.json"))
+    return job(_ALONE.format(top=top), inputs, ("netlist.json", "stat.json"))
 
 
 def count_cells(
@@ -386,13 +393,13 @@ def count_cells(
             f"read_verilog -sv -DCARRY_CELLS {CARRY_CELLS.name}\n{first}-sv -DCARRY_CELLS {rest}"
         )
         inputs[CARRY_CELLS.name] = CARRY_CELLS
-    return _job(script, inputs, ("stat.json",))
+    return job(script, inputs, ("stat.json",))
 
 
 def count_area(design: Path, top: str, rom: Path, liberty: Path, *, boxes: str = "") -> Job:
     """Map a design to the standard cells of a Liberty file; leaves ``stat.json`` with areas."""
     script = _COUNT_ASIC.format(top=top, boxes=boxes)
-    return _job(script, {"design.v": design, "rom": rom, "cells.lib": liberty}, ("stat.json",))
+    return job(script, {"design.v": design, "rom": rom, "cells.lib": liberty}, ("stat.json",))
 
 
 def synthesize_cells(chip: Path, rom: Path, liberty: str) -> Job:
@@ -406,8 +413,8 @@ def synthesize_cells(chip: Path, rom: Path, liberty: str) -> Job:
         Folder of the images that ``chip.v`` reads as ``rom/<name>.hex``.
     """
     inputs = {"chip.v": chip, "rom": rom} if rom.is_dir() else {"chip.v": chip}
-    job = _job(_CELLS, inputs, ("netlist.json", "stat.json"))
-    return replace(job, files={**job.files, "cells.lib": liberty})
+    mapped = job(_CELLS, inputs, ("netlist.json", "stat.json"))
+    return replace(mapped, files={**mapped.files, "cells.lib": liberty})
 
 
 def progress(line: str) -> str | None:
@@ -435,10 +442,9 @@ def metrics(stat: str) -> Mapping[str, Mapping[str, int]]:
     }
 
 
-def _job(script: str, inputs: Mapping[str, Path], outputs: tuple[str, ...]) -> Job:
-    found = version()
+def job(script: str, inputs: Mapping[str, Path], outputs: tuple[str, ...]) -> Job:
+    """Run a script of Yosys' commands."""
+    argv = ["python", "-c", _RUN, "synth.ys"]
     if os.environ.get("YOSYS"):
         argv = [base.executable("yosys", "YOSYS", REMEDY), "-s", "synth.ys"]
-    else:
-        argv = ["python", "-c", _RUN, "synth.ys"]
-    return Job(NAME, argv, found, {"synth.ys": script}, inputs, outputs)
+    return Job(NAME, argv, version(), {"synth.ys": script}, inputs, outputs)

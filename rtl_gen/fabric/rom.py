@@ -13,6 +13,9 @@ from amaranth import ClockSignal, Const, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+LEAST_WORDS = 4
+"""Of any ROM: no two words mask a column that differs (`flow.contents`)."""
+
 LATENCY = 2
 """Cycles from address to data: the block RAM's own register and one behind it (5.8 ns to out)."""
 
@@ -83,7 +86,7 @@ class Rom(wiring.Component):
 
     def __init__(self, name: str, depth: int, width: int) -> None:
         self.name = name
-        self.depth = max(2, depth)
+        self.depth = max(LEAST_WORDS, depth)
         self.width = width
         self.file = f"rom/{name}.hex"
         super().__init__(
@@ -118,7 +121,7 @@ class RomPair(wiring.Component):
 
     def __init__(self, name: str, depth: int, width: int) -> None:
         self.name = name
-        self.depth = max(2, depth)
+        self.depth = max(LEAST_WORDS, depth)
         self.width = width
         self.file = f"rom/{name}.hex"
         port = wiring.Signature(

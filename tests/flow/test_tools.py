@@ -133,7 +133,7 @@ def test_a_design_too_big_never_starts_place_and_route(tmp_path: Path) -> None:
     cells.write_text('{"total": {"lut": 99999, "ff": 0, "ebr": 0, "dsp": 0}, "units": {}}')
     target = config.load_target(CONFIGS / "targets/ulx3s_85f.yaml")
     with pytest.raises(TargetError, match="16359 too many"):
-        fpga.place(tmp_path / "absent", cells, target, "t", 1, tmp_path / "s", tmp_path / "log")
+        fpga.place(tmp_path, target, "t", 1, tmp_path / "s", tmp_path / "log")
     assert not (tmp_path / "s").exists()
 
 
@@ -147,10 +147,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         DESIGNS / "chip.v", (DESIGNS / "top.v").read_text(), target, folder, log / "synthesize.log"
     )
     for seed in (1, 2):
-        fpga.place(
-            folder / "top.json", folder / "cells.json", target, "t", seed, folder / f"seed{seed}",
-            log / f"place{seed}.log",
-        )  # fmt: skip
+        fpga.place(folder, target, "t", seed, folder / f"seed{seed}", log / f"place{seed}.log")
     fpga.pack([folder / "seed1", folder / "seed2"], target, folder, log / "pack.log")
     return folder
 
