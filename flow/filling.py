@@ -1,4 +1,7 @@
-"""Artefacts of a chip that was mapped, placed and routed with ROMs of no meaning, filled."""
+"""Artefacts of a chip that was mapped, placed and routed with ROMs of no meaning, filled.
+
+So are the reset values of the board's registers, one of which follows from the scale of the logits.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,12 @@ from rtl_gen.errors import FlowError
 
 _TILE = re.compile(r"^\.tile (R\d+C\d+):.+\n((?:.+\n)*)", re.MULTILINE)
 _INIT = re.compile(r"^word: (SLICE[A-D]\.K[01])\.INIT ([01]{16})$", re.MULTILINE)
+_RESET = re.compile(r"^enum: (SLICE[A-D]\.REG[01])\.REGSET (\w+)$", re.MULTILINE)
 _BLOCK = re.compile(r"^\.bram_init (\d+)\n(?:[0-9a-f ]+\n)*", re.MULTILINE)
-_PLACE = re.compile(r"X(\d+)/Y(\d+)/(SLICE[A-D]\.)(?:COMB|K)([01])")
+_PLACE = re.compile(r"X(\d+)/Y(\d+)/(SLICE[A-D]\.)(COMB|K|FF)([01])")
+
+_Places = Mapping[tuple[str, str], str]
+"""Values by tile and by name of what has one there."""
 
 _HALF_BITS = 9
 _WORD_BITS = 20  # from one word of 18 bits to the next in an initial value
@@ -36,6 +43,29 @@ def flat(modules: Mapping[str, Any], values: Mapping[str, Values], top: str) -> 
         for path, module in contents.paths(modules, top)
         for cell, parameters in values.get(module, {}).items()
     }
+
+
+def resets(bare: Mapping[str, Any], board: Mapping[str, Any]) -> Values | None:
+    """Reset values in which a board differs from another one; None if they differ otherwise, too.
+
+    Parameters
+    ----------
+    bare, board : mapping
+        Modules ``top`` (Yosys JSON) without the chip's cells.
+    """
+    found: dict[str, dict[str, str]] = {}
+    if bare["cells"].keys() != board["cells"].keys() or bare["netnames"] != board["netnames"]:
+        return None
+    for name, cell in board["cells"].items():
+        if cell == bare["cells"][name]:
+            continue
+        value = cell["parameters"].get("REGSET", "")
+        same = {**cell, "parameters": {**cell["parameters"], "REGSET": ""}}
+        other = bare["cells"][name]
+        if not value or same != {**other, "parameters": {**other["parameters"], "REGSET": ""}}:
+            return None
+        found[name.replace("\\", "")] = {"REGSET": value}
+    return found
 
 
 def routed(cells: Mapping[str, Any], values: Values) -> None:
@@ -71,46 +101,58 @@ def configuration(text: str, cells: Mapping[str, Any], values: Values) -> str:
         If a table or a block is not where it should be.
     """
     blocks: dict[int, str] = {}
-    tables: dict[tuple[str, str], int] = {}
+    tables: dict[tuple[str, str], str] = {}
+    registers: dict[tuple[str, str], str] = {}
     for name, parameters in values.items():
         attributes = cells[name]["attributes"]
-        if "INIT" in parameters:
-            found = _PLACE.fullmatch(attributes["NEXTPNR_BEL"])
-            if found is None:
-                raise FlowError(f"{name}: placed at {attributes['NEXTPNR_BEL']}, where no LUT is")
-            tables[f"R{found[2]}C{found[1]}", f"{found[3]}K{found[4]}"] = int(parameters["INIT"], 2)
-        else:
+        if "WID" in attributes:
             blocks[int(attributes["WID"], 2)] = _lines(parameters)
-    text, missing = _with_tables(text, tables)
+            continue
+        found = _PLACE.fullmatch(attributes["NEXTPNR_BEL"])
+        if found is None:
+            raise FlowError(f"{name}: placed at {attributes['NEXTPNR_BEL']}, not in a slice")
+        tile, part = f"R{found[2]}C{found[1]}", found[3]
+        if found[4] == "FF":
+            registers[tile, f"{part}REG{found[5]}"] = parameters["REGSET"]
+        else:
+            tables[tile, f"{part}K{found[5]}"] = parameters["INIT"]
+    text, missing = _in_tiles(text, tables, _INIT, _table)
+    text, more = _in_tiles(text, registers, _RESET, _reset)
     numbers = {int(number) for number in _BLOCK.findall(text)}
-    missing += [f"block {number}" for number in sorted(blocks.keys() - numbers)]
+    missing += [*more, *(f"block {number}" for number in sorted(blocks.keys() - numbers))]
     if missing:
-        raise FlowError(f"the routed configuration has no {missing[0]}: a ROM cannot be filled")
+        raise FlowError(f"the routed configuration has no {missing[0]}: it cannot be filled")
     return _BLOCK.sub(
         lambda found: f".bram_init {found[1]}\n{blocks[int(found[1])]}"
         if int(found[1]) in blocks else found[0], text,
     )  # fmt: skip
 
 
-def _with_tables(text: str, tables: Mapping[tuple[str, str], int]) -> tuple[str, list[str]]:
-    """A configuration with other truth tables, and places that it lacks."""
-    left = dict(tables)
-
-    def word(tile: str) -> Callable[[re.Match[str]], str]:
-        def filled(found: re.Match[str]) -> str:
-            table = left.pop((tile, found[1]), None)
-            if table is None:
-                return found[0]
-            return f"word: {found[1]}.INIT {_exchanged(table, int(found[2], 2)):016b}"
-
-        return filled
-
-    tiles = {tile for tile, _ in tables}
+def _in_tiles(
+    text: str, values: _Places, line: re.Pattern[str], made: Callable[[str, re.Match[str]], str]
+) -> tuple[str, list[str]]:
+    """A configuration with other lines at some places, and the places that it lacks."""
+    left = dict(values)
+    tiles = {tile for tile, _ in values}
 
     def section(found: re.Match[str]) -> str:
-        return _INIT.sub(word(found[1]), found[0]) if found[1] in tiles else found[0]
+        if found[1] not in tiles:
+            return found[0]
+        return line.sub(lambda old: _line(found[1], old), found[0])
 
-    return _TILE.sub(section, text), [f"table {place} in {tile}" for tile, place in left]
+    def _line(tile: str, old: re.Match[str]) -> str:
+        value = left.pop((tile, old[1]), None)
+        return old[0] if value is None else made(value, old)
+
+    return _TILE.sub(section, text), [f"{part} in {tile}" for tile, part in left]
+
+
+def _table(value: str, old: re.Match[str]) -> str:
+    return f"word: {old[1]}.INIT {_exchanged(int(value, 2), int(old[2], 2)):016b}"
+
+
+def _reset(value: str, old: re.Match[str]) -> str:
+    return f"enum: {old[1]}.REGSET {value}"
 
 
 def _exchanged(table: int, seen: int) -> int:

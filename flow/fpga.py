@@ -23,6 +23,7 @@ from rtl_gen.plan.cost import LogicShare
 
 CELLS = "cells.json"
 TIMING = "timing.json"
+RESETS = "resets.json"
 
 STATIC_BLOCK_RAMS = 0.85
 """Share of block RAMs above which `flow.floorplan` gives them sites: with 97 % of them in use
@@ -30,7 +31,9 @@ nextpnr's electrostatic placer never came to an end. It is otherwise the better 
 fifth faster than the default, with 12 % more clock."""
 
 
-def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Path) -> None:
+def synthesize(
+    chip: Path, top: str, target: TargetConfig, folder: Path, log: Path, bare: str = ""
+) -> None:
     """Map the chip, then its board wrapper, to cells of the target.
 
     Parameters
@@ -39,10 +42,12 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
         ``chip.v``, with the images it reads in ``rom/`` beside it.
     top : str
         Verilog text of the board wrapper.
+    bare : str, optional
+        The same with reset values that depend on no checkpoint; `top` if left out.
     folder : Path
         Receives ``netlist.json`` and ``netlist.v`` (module ``chip``, hierarchical), ``top.v``,
-        ``top.json`` (the board, flattened, with ROMs of no meaning) and ``cells.json`` (resources
-        by unit).
+        ``top.json`` (the board, flattened, with ROMs of no meaning and the reset values of `bare`),
+        ``resets.json`` (those of `top`) and ``cells.json`` (resources by unit).
 
     Raises
     ------
@@ -51,7 +56,6 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
     """
     files.write(folder / "top.v", top)
     room = ecp5.CAPACITY[target.device]
-    linked_job = folder / "link"
     manifest = files.read_json(chip.parent / "manifest.json")
     images = shared(folder) / "empty"
     files.write_folder(images, {
@@ -74,16 +78,14 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
                 f"{share.product_bits} bits from LUTs",
                 file=sys.stderr,
             )
-    base.run(
-        yosys.link_board(folder / "top.v", mapped / "netlist.json", mapped / "stub.v"),
-        linked_job, log.with_suffix(".board"), progress=yosys.progress,
-    )  # fmt: skip
+    linked_job, resets = _link(mapped, bare or top, folder, log)
     wrapper = yosys.metrics((linked_job / "board.json").read_text())["top"]
     linked = yosys.metrics((linked_job / "stat.json").read_text())["top"]
     units = {**ecp5.by_unit(modules, "chip"), "board": ecp5.of_cells(wrapper)}
     total = ecp5.of_cells(linked)
     _fill(chip, mapped, folder, log)
     files.copy(linked_job / "top.json", folder / "top.json")
+    files.write_json(folder / RESETS, resets)
     files.write_json(
         folder / CELLS,
         {
@@ -96,7 +98,9 @@ def synthesize(chip: Path, top: str, target: TargetConfig, folder: Path, log: Pa
             "units": {name: asdict(item) for name, item in units.items()},
         },
     )
-    parts = [log.with_suffix(f".{part}") for part in ("chip", "board", "roms", "verilog")]
+    parts = [
+        log.with_suffix(f".{part}") for part in ("chip", "board", "wrapper", "roms", "verilog")
+    ]
     files.write(log, "".join(
         f"== {part.suffix[1:]}\n{part.read_text(errors='replace')}"
         for part in parts if part.is_file()
@@ -149,6 +153,30 @@ def _fill(chip: Path, mapped: Path, folder: Path, log: Path) -> None:
     written = folder / "netlist"
     base.run(yosys_rom.write_verilog(folder / "netlist.json"), written, log.with_suffix(".verilog"))
     files.copy(written / "netlist.v", folder / "netlist.v")
+
+
+def _link(mapped: Path, bare: str, folder: Path, log: Path) -> tuple[Path, contents.Values]:
+    """Link the board with the mapped chip: where, and the reset values that it is to have."""
+    files.write(folder / "bare.v", bare)
+
+    def link(top: Path, job: Path) -> Path:
+        linked = yosys.link_board(top, mapped / "netlist.json", mapped / "stub.v")
+        base.run(linked, job, log.with_suffix(".board"), progress=yosys.progress)
+        return job
+
+    found = link(folder / "bare.v", folder / "link")
+    if files.same(folder / "bare.v", folder / "top.v"):
+        return found, {}
+    wrapper = yosys_rom.map_wrapper(folder / "top.v", mapped / "stub.v")
+    base.run(wrapper, folder / "wrapper", log.with_suffix(".wrapper"))
+    one, other = (files.read_json(job / "wrapper.json")["modules"]["top"]
+                  for job in (found, folder / "wrapper"))  # fmt: skip
+    resets = filling.resets(one, other)
+    if resets is not None:
+        return found, resets
+    print("  what the board begins with is more than reset values: it is placed and routed for it",
+          file=sys.stderr)  # fmt: skip
+    return link(folder / "top.v", folder / "own"), {}
 
 
 def _map_chip(
@@ -226,7 +254,8 @@ def place(
     timing = nextpnr_ecp5.metrics(
         (folder / "job/report.json").read_text(), clock_mhz=target.clock_mhz
     )
-    _fill_routed(files.read_json(built / "netlist.json")["modules"], folder)
+    modules = files.read_json(built / "netlist.json")["modules"]
+    _fill_routed(modules, files.read_json(built / RESETS), folder)
     files.write_json(
         folder / TIMING,
         {"seed": seed, "nextpnr": job.version, "clock_mhz": target.clock_mhz, **asdict(timing)},
@@ -238,9 +267,9 @@ def place(
     )
 
 
-def _fill_routed(modules: Mapping[str, Any], folder: Path) -> None:
-    """Fill what nextpnr wrote with the words of the mapped and filled chip."""
-    values = filling.flat(modules, contents.of_netlist(modules), "chip")
+def _fill_routed(modules: Mapping[str, Any], resets: contents.Values, folder: Path) -> None:
+    """Fill what nextpnr wrote with the words of the mapped and filled chip, and reset values."""
+    values = {**filling.flat(modules, contents.of_netlist(modules), "chip"), **resets}
     routed = files.read_json(folder / "job" / nextpnr_ecp5.ROUTED)
     cells = routed["modules"]["top"]["cells"]
     empty = (folder / "job/top.config").read_text()

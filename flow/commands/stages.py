@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from flow import checkpoint, checks, config, files, fpga, graph, measure, planning
@@ -162,13 +163,13 @@ def _synthesize(args: argparse.Namespace) -> int:
 
     target = config.load_target(args.config)
     start = config.load_model(args.model).generate
-    top = board.top(
-        files.read_json(args.manifest), clock_mhz=target.clock_mhz,
+    bare = partial(
+        board.top, files.read_json(args.manifest), clock_mhz=target.clock_mhz,
         oscillator_mhz=target.oscillator_mhz, baud=target.baud,
-        temperature=start.temperature, seed=start.seed, limit=start.limit,
-        top_k=start.top_k,
     )  # fmt: skip
-    fpga.synthesize(args.chip, top, target, args.folder, args.log or args.folder / "synthesize.log")
+    top = bare(temperature=start.temperature, seed=start.seed, limit=start.limit, top_k=start.top_k)
+    log = args.log or args.folder / "synthesize.log"
+    fpga.synthesize(args.chip, top, target, args.folder, log, bare())
     return 0
 
 

@@ -115,7 +115,8 @@ OBLIGATIONS: tuple[Obligation, ...] = (
         "holds its functions and wires",
         "every cell by name with its function and modes, every pin by its net; every switch of the "
         "configuration is a wire's, every truth table is the cell's through the exchanges on the "
-        "way to its inputs; modes of cells in the configuration are taken for granted", "constants",
+        "way to its inputs, every reset value the register's; other modes of cells in the "
+        "configuration are taken for granted", "constants",
         ("netlist", "routed", "config"), "fpga", work.structure_routed,
     ),
     Obligation(
@@ -128,7 +129,7 @@ OBLIGATIONS: tuple[Obligation, ...] = (
     Obligation(
         "timing.routed", "the routed design meets the clock of its target",
         "nextpnr's analysis of the chosen seed, in the run that wrote this routed netlist but for "
-        "the words of ROMs and truth tables, on which no delay depends",
+        "the words of ROMs, truth tables and reset values, on which no delay depends",
         "architecture",
         ("timing", "choice", "routed", "config", "empty_routed", "empty_config"), "fpga",
         work.timing_routed,

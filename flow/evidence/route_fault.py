@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from flow.evidence.adders import CORE
 from flow.evidence.design import Cell, Module, instances, text
 from flow.evidence.memories import TOP
 from flow.evidence.plant import Chip, Mutant, there, with_cells
-from flow.evidence.trellis import Config, with_source, with_table
+from flow.evidence.trellis import Config, with_mode, with_source, with_table
 
 _COMB = "TRELLIS_COMB"
 _LUT_MODES = ("", "CCU2")
@@ -28,6 +29,7 @@ def of_chip(chip: Chip, rng: Any) -> Mapping[str, Draw]:
         "exchanged inputs": _exchanged(chip, rng, luts),
         "flipped truth table of the configuration": _configured(chip, rng, luts),
         "wrong switch": _switch(chip, rng),
+        "wrong reset value": _reset(chip, rng),
         "flipped truth table of the bitstream": _unpacked(chip, rng, luts),
     }
     cores = [path for path, module in instances(there(chip.netlist), TOP)
@@ -170,5 +172,22 @@ def _switch(chip: Chip, rng: Any) -> Draw:
                 return Mutant("routed", "wrong switch", place,
                               replace(chip, placed=Config(text_)))  # fmt: skip
         return None
+
+    return make
+
+
+def _reset(chip: Chip, rng: Any) -> Draw:
+    """A register reset to the other value in the routed configuration."""
+    placed = there(chip.placed)
+    places = sorted(key for key in placed.modes if re.fullmatch(r"SLICE.\.REG.\.REGSET", key[1]))
+
+    def make() -> Mutant | None:
+        if not places:
+            return None
+        tile, name = places[int(rng.integers(len(places)))]
+        other = "RESET" if placed.modes[tile, name] == "SET" else "SET"
+        changed = Config(with_mode(placed.text, tile, name, other))
+        return Mutant("routed", "wrong reset value", f"{name} in {tile}",
+                      replace(chip, placed=changed))  # fmt: skip
 
     return make

@@ -24,7 +24,9 @@ _OF_CONSTANTS = {
 """Parts of a manifest that say which constants the chip holds, or why it is planned as it is."""
 
 _WORDS = re.compile(
-    r"^\.bram_init \d+\n(?:[0-9a-f ]+\n)*|^word: SLICE[A-D]\.K[01]\.INIT [01]+\n", re.MULTILINE
+    r"^\.bram_init \d+\n(?:[0-9a-f ]+\n)*|^word: SLICE[A-D]\.K[01]\.INIT [01]+\n"
+    r"|^enum: SLICE[A-D]\.REG[01]\.REGSET \w+\n",
+    re.MULTILINE,
 )
 
 
@@ -85,7 +87,7 @@ def of_netlist(path: Path) -> str:
 
 
 def of_routed(path: Path) -> str:
-    """Digest of a routed netlist (nextpnr JSON) without words and truth tables.
+    """Digest of a routed netlist (nextpnr JSON) without words, truth tables and reset values.
 
     No delay depends on those; ``provenance.routed`` and ``structure.routed`` compare them.
 
@@ -97,14 +99,14 @@ def of_routed(path: Path) -> str:
 
     def bare(modules: dict[str, Any]) -> dict[str, Any]:
         for cell in modules["top"]["cells"].values():
-            _leave_out(cell, "INITVAL")
+            _leave_out(cell, "INITVAL", "REGSET")
         return modules
 
     return _of_modules(path, bare)
 
 
 def of_config(path: Path) -> str:
-    """Digest of a routed configuration without words and truth tables.
+    """Digest of a routed configuration without words, truth tables and reset values.
 
     Raises
     ------
@@ -118,9 +120,9 @@ def of_config(path: Path) -> str:
     return _digest(_WORDS.sub("", text))
 
 
-def _leave_out(cell: dict[str, Any], prefix: str) -> None:
+def _leave_out(cell: dict[str, Any], *prefixes: str) -> None:
     cell["parameters"] = {
-        name: value for name, value in cell["parameters"].items() if not name.startswith(prefix)
+        name: value for name, value in cell["parameters"].items() if not name.startswith(prefixes)
     }
 
 

@@ -17,6 +17,7 @@ _TILE = re.compile(r"^\.(?:tile|tile_group) (.+)\n((?:.+\n)*)", re.MULTILINE)
 _ARC = re.compile(r"^arc: (\S+) (\S+)$", re.MULTILINE)
 _AT = re.compile(r"R(\d+)C(\d+)")
 _WORD = re.compile(r"^word: (\S+) ([01]+)$", re.MULTILINE)
+_ENUM = re.compile(r"^enum: (\S+) (\S+)$", re.MULTILINE)
 _BLOCK = re.compile(r"^\.bram_init (\d+)\n(?:[0-9a-f ]+\n)*", re.MULTILINE)
 _PLACE = re.compile(r"X(\d+)/Y(\d+)/(\w+)(?:\.(\w+))?")
 
@@ -55,6 +56,22 @@ def with_source(text: str, arc: Arc, source: str) -> str:
     raise EvidenceError(f"no switch from {old} to {sink} at X{x}/Y{y}")
 
 
+def with_mode(text: str, tile: str, name: str, value: str) -> str:
+    """A configuration with another value of an ``enum:`` in a tile.
+
+    Raises
+    ------
+    EvidenceError
+        If it has none there.
+    """
+    line = re.compile(rf"^enum: {re.escape(name)} \S+$", re.MULTILINE)
+    for section in _TILE.finditer(text):
+        if section[1].startswith(f"{tile}:") and line.search(section[0]):
+            new = line.sub(f"enum: {name} {value}", section[0])
+            return text[: section.start()] + new + text[section.end() :]
+    raise EvidenceError(f"no {name} in {tile}")
+
+
 def _lines(contents: block_ram.Contents) -> str:
     rows = contents.reshape(-1, 8).tolist()
     return "".join(f"{' '.join(f'{value:03x}' for value in row)} \n" for row in rows)
@@ -82,6 +99,16 @@ class Config:
                 for tile in tiles:
                     found[tile, name] = value
         return found
+
+    @cached_property
+    def modes(self) -> Mapping[tuple[str, str], str]:
+        """Value of every ``enum:`` by tile and name."""
+        return {
+            (tile.partition(":")[0], name): value
+            for section in _TILE.finditer(self.text)
+            for tile in section[1].split()
+            for name, value in _ENUM.findall(section[2])
+        }
 
     @cached_property
     def arcs(self) -> frozenset[Arc]:

@@ -1,4 +1,4 @@
-"""Are the wires of a configuration those of the routed netlist? Switch by switch, for every net.
+"""Is a configuration the routed netlist? Switch by switch for every net, and table by table.
 
 nextpnr writes for every net the wires that it takes and the switch that drives each; the
 configuration says which switches are set. A LUT's inputs may be exchanged on the way, by switches
@@ -20,6 +20,7 @@ MOST_FINDINGS = 5
 
 _PIP = re.compile(r"X(\d+)/Y(\d+)/(-?\d+)_(-?\d+)_(\S+)->(-?\d+)_(-?\d+)_(\S+)")
 _SLICE = re.compile(r"(X\d+/Y\d+)/SLICE([A-D])\.(?:K|FF|COMB)([01])")
+_REGISTER = re.compile(r"X(\d+)/Y(\d+)/(SLICE[A-D])\.FF([01])")
 _GLOBAL = ("G_", "L_", "R_")
 _DIGITS = re.compile(r"\d+")
 _LETTERS = "ABCD"
@@ -109,8 +110,31 @@ def compare(routed: Module, config: Config) -> tuple[dict[str, int], list[str]]:
         if _kind((x, y, sink, source)) in switched
     ]
     tables, wrong = truth_tables(routed, config)
-    numbers = {"switches": len(config.arcs & wanted.keys()), "truth tables": tables}
-    return numbers, [*findings[:MOST_FINDINGS], *wrong]
+    registers, unlike = resets(routed, config)
+    numbers = {"switches": len(config.arcs & wanted.keys()), "truth tables": tables,
+               "reset values": registers}  # fmt: skip
+    return numbers, [*findings[:MOST_FINDINGS], *wrong, *unlike]
+
+
+def resets(routed: Module, config: Config) -> tuple[int, list[str]]:
+    """Compare the value that every register in a slice is reset to with that at its place.
+
+    Returns
+    -------
+    compared : int
+    findings : list of str
+    """
+    compared, findings = 0, list[str]()
+    for name, cell in routed.cells.items():
+        where = cell.attributes.get("NEXTPNR_BEL", "")
+        place = _REGISTER.fullmatch(where)
+        if cell.type != "TRELLIS_FF" or place is None:
+            continue
+        compared += 1
+        tile, register = f"R{place[2]}C{place[1]}", f"{place[3]}.REG{place[4]}.REGSET"
+        if config.modes.get((tile, register)) != text(cell.parameters.get("REGSET", "RESET")):
+            findings.append(f"{name} at {where}: reset to another value than in the routed netlist")
+    return compared, findings[:MOST_FINDINGS]
 
 
 def truth_tables(

@@ -11,6 +11,7 @@ rule synthesize_chip:
         wrapper=update("results/{model}/{target}/top.v"),
         board=update("results/{model}/{target}/top.json"),
         cells=update("results/{model}/{target}/cells.json"),
+        resets=update("results/{model}/{target}/resets.json"),
     log:
         "logs/{model}/{target}/synthesize.log",
     wildcard_constraints:
@@ -38,6 +39,7 @@ rule place_and_route:
         netlist=rules.synthesize_chip.output.netlist,
         board=rules.synthesize_chip.output.board,
         cells=rules.synthesize_chip.output.cells,
+        resets=rules.synthesize_chip.output.resets,
     output:
         config=update("results/{model}/{target}/seed{seed}/top.config"),
         routed=update("results/{model}/{target}/seed{seed}/routed.json"),

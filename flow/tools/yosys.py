@@ -177,14 +177,15 @@ read_verilog stub.v
 blackbox chip
 read_verilog -sv top.v
 synth_ecp5 -top top
+setattr -unset src *
 tee -q -o board.json stat -json
+write_json wrapper.json
 delete =chip
 read_json netlist.json
 hierarchy -check -top top
 setattr -mod -unset keep_hierarchy *
 flatten
 opt_clean -purge
-setattr -unset src *
 setattr -mod -unset src *
 check -assert
 tee -q -o stat.json stat -json
@@ -337,11 +338,11 @@ def plain_gates(chip: Path, rom: Path, cells: Path) -> Job:
 
 
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:
-    """Map the board wrapper ``top`` and link it with the mapped chip, flattened."""
+    """Map the board wrapper ``top`` (``wrapper.json``); link it with the mapped chip, flattened."""
     return job(
         _BOARD,
         {"top.v": top, "netlist.json": netlist, "stub.v": stub},
-        ("top.json", "stat.json", "board.json"),
+        ("top.json", "stat.json", "board.json", "wrapper.json"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Yosys: the ROMs of a chip alone, and a netlist that was filled as Verilog."""
+"""Yosys: a chip's ROMs or its board alone, and a netlist that was filled as Verilog."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ read_verilog -sv chip.v
 read_verilog -sv roms.v
 synth_ecp5 -noflatten -noiopad -top roms
 write_json roms.json
+"""
+
+# As `flow.tools.yosys.link_board` does before it links.
+_WRAPPER = """\
+read_verilog stub.v
+blackbox chip
+read_verilog -sv top.v
+synth_ecp5 -top top
+setattr -unset src *
+write_json wrapper.json
 """
 
 _WRITE = """\
@@ -37,6 +47,11 @@ def map_alone(chip: Path, text: str, images: Path) -> Job:
     inputs = {"chip.v": chip, **{path.name: path for path in images.iterdir()}}
     job = yosys.job(_ROMS, inputs, ("roms.json",))
     return replace(job, files={**job.files, "roms.v": text})
+
+
+def map_wrapper(top: Path, stub: Path) -> Job:
+    """Map the board wrapper ``top`` around a chip that is an empty box, ``wrapper.json``."""
+    return yosys.job(_WRAPPER, {"top.v": top, "stub.v": stub}, ("wrapper.json",))
 
 
 def write_verilog(netlist: Path) -> Job:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow import config, contents, fpga, mapping
+from flow import config, contents, filling, fpga, mapping
 from flow.evidence import design, memories, packing, structure, wire
-from flow.evidence.trellis import Config
+from flow.evidence.trellis import Config, with_mode
 from rtl_gen.fabric import rom
 from rtl_gen.plan.cost import LogicShare
 from tests.flow.test_tools import CONFIGS, DESIGNS
@@ -21,7 +21,8 @@ ROMS = {"weight": (18, 512), "identity": (8, 24)}
 """Width and depth; the second lies in LUTs."""
 
 TOP = {
-    "reg [16:0] beat": "reg [99:0] beat", "{beat[15:0], ftdi_txd}": "{beat[98:0], ftdi_txd}",
+    "reg [16:0] beat": "reg [99:0] beat = START",
+    "{beat[15:0], ftdi_txd}": "{beat[98:0], ftdi_txd}",
     ".i__payload(beat)": ".i__payload(beat[16:0])", ".i__valid(1'b1)": ".i__valid(beat[17])",
     ".o__ready(1'b1)": ".o__ready(beat[18])", "32'd1": "beat[50:19]",
     ".beta(16'd0)": ".beta(beat[66:51])", ".limit(16'd0)": ".limit(beat[82:67])",
@@ -68,6 +69,11 @@ def words(name: str, build: int) -> list[int]:
     return [word & ~2 | 1 for word in found] if build == 1 else found
 
 
+def start(build: int) -> int:
+    """What the board's registers begin with."""
+    return int(np.random.default_rng([seed(), build]).integers(1, 1 << 62))
+
+
 def _build(folder: Path, build: int) -> None:
     for name, (width, _) in ROMS.items():
         (folder / f"rom/{name}.hex").write_text(rom.image(words(name, build), width))
@@ -75,6 +81,8 @@ def _build(folder: Path, build: int) -> None:
     for old, new in TOP.items():
         assert old in top
         top = top.replace(old, new)
+    bare = top.replace("START", "0")
+    top = top.replace("START", f"100'd{start(build)}")
     target = config.load_target(CONFIGS / "targets/ulx3s_25f.yaml")
     out = folder / f"build/{build}"
     # The second build finds the first one's jobs, as a second run of the workflow does.
@@ -83,7 +91,7 @@ def _build(folder: Path, build: int) -> None:
         (folder / "build/2/seed1/routed.json").rename(folder / "first.json")
         (folder / "build/2/seed1/top.config").rename(folder / "first.config")
         (folder / "build/2/netlist.json").rename(folder / "first.netlist.json")
-    fpga.synthesize(folder / "chip.v", top, target, out, out / f"synthesize{build}.log")
+    fpga.synthesize(folder / "chip.v", top, target, out, out / f"synthesize{build}.log", bare)
     fpga.place(out, target, "t", 1, out / "seed1", out / f"place{build}.log")
     if build == 2:
         for name in ("seed1/routed.json", "seed1/top.config", "netlist.json"):
@@ -105,6 +113,38 @@ def test_what_was_filled_is_the_netlist_with_its_words(folder: Path, build: str)
         for name in ROMS:
             found = [sum(int(bit) << k for k, bit in enumerate(row)) for row in read[name]]
             assert found == words(name, 1 + (build == "second"))
+
+
+@pytest.mark.parametrize("build", ["first", "second"])
+def test_registers_of_the_board_begin_as_they_should(folder: Path, build: str) -> None:
+    board = design.read(folder / "build/2/top.json")["top"]
+    routed = design.read(folder / f"{build}.json")["top"]
+    for place, bit in enumerate(board.nets["beat"][:88]):
+        cell = routed.cells[board.drivers[bit][0]]
+        wanted = start(1 + (build == "second")) >> place & 1
+        assert cell.parameters["REGSET"].strip() == ("RESET", "SET")[wanted]
+
+
+def test_another_reset_value_in_the_configuration_is_found(folder: Path) -> None:
+    routed = design.read(folder / "first.json")["top"]
+    text = (folder / "first.config").read_text()
+    tile, name = next(key for key, mode in Config(text).modes.items() if mode == "SET")
+    (finding,) = wire.compare(routed, Config(with_mode(text, tile, name, "RESET")))[1]
+    assert "reset to another value" in finding
+
+
+def test_a_board_with_other_cells_has_no_such_reset_values() -> None:
+    cell = {"type": "TRELLIS_FF", "parameters": {"REGSET": "SET", "SD": "0"}, "connections": {}}
+    other = {**cell, "parameters": {"REGSET": "RESET", "SD": "0"}}
+    unlike = {**cell, "parameters": {"REGSET": "RESET", "SD": "1"}}
+
+    def board(item: dict[str, object], name: str = "a") -> dict[str, object]:
+        return {"cells": {name: item}, "netnames": {}}
+
+    assert filling.resets(board(other), board(cell)) == {"a": {"REGSET": "SET"}}
+    assert filling.resets(board(cell), board(cell)) == {}
+    assert filling.resets(board(unlike), board(cell)) is None
+    assert filling.resets(board(cell, "b"), board(cell)) is None
 
 
 def test_it_was_placed_and_routed_once(folder: Path) -> None:
