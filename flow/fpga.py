@@ -61,7 +61,7 @@ def synthesize(
     files.write_folder(images, {
         **{path.name: path.read_text() for path in (chip.parent / "rom").glob("*.hex")},
         **{
-            name: image(contents.empty(name, width, len(words)), width)
+            name: image(contents.empty(Path(name).stem, width, len(words)), width)
             for name, (width, words) in _words(chip).items()
         },
     })  # fmt: skip
@@ -134,7 +134,7 @@ def _fill(chip: Path, mapped: Path, folder: Path, log: Path) -> None:
     values: dict[str, contents.Values] = {}
     if blocks := contents.alone(memories):
         images = shared(folder) / "images"
-        masks = {name: contents.mask(name, *item) for name, item in words.items()}
+        masks = {name: contents.mask(Path(name).stem, *item) for name, item in words.items()}
         for part, drawn in (
             (contents.MASK, masks),
             (contents.SUM, {n: contents.added(masks[n], words[n][1]) for n in words}),
