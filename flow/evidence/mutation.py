@@ -30,7 +30,7 @@ from flow.evidence import (
 )
 from flow.evidence.design import Design, Module
 from flow.evidence.fault import CHANGES, STRUCTURES, content
-from flow.evidence.plant import Chip, Mutant, once, there
+from flow.evidence.plant import Chip, Mutant, once, there, wiring
 from rtl_gen import emit
 from rtl_gen.errors import FlowError
 from rtl_gen.ir.integer import Constant, IntegerGraph
@@ -82,8 +82,11 @@ def obligations(chip: Chip, level: str) -> Iterator[tuple[str, list[str]]]:
         findings += memories.placed(routed, placed)
         findings += memories.moved(routed, placed.blocks)
         yield "provenance.routed", findings
-        cells = once(chip, "cells", lambda: packing.compare(netlist, routed)[1], netlist, routed)
-        wires = once(chip, "wires", lambda: wire.compare(routed, placed)[1], routed, placed)
+        # Words of blocks are no part of what these compare.
+        wired = wiring(chip, routed)
+        cells = once(chip, "cells", lambda: packing.compare(netlist, routed)[1], netlist, wired)
+        routes = once(chip, "routes", lambda: wire.Routes(routed.routes), routed.routes)
+        wires = once(chip, "wires", lambda: wire.compare(routed, placed, routes)[1], wired, placed)
         yield "structure.routed", cells + wires
     if level == "bitstream":
         netlist, routed, blocks = there(chip.netlist), there(chip.routed), there(chip.blocks)
@@ -91,8 +94,12 @@ def obligations(chip: Chip, level: str) -> Iterator[tuple[str, list[str]]]:
             chip, lambda: memories.of_bitstream(netlist, routed, blocks, chip.manifest)
         )
         findings += memories.moved(routed, blocks)
-        tables = wire.truth_tables(routed, there(chip.unpacked), blank=wire.BLANK)
-        yield "provenance.bitstream", findings + tables[1]
+        read = there(chip.unpacked)
+        tables = once(
+            chip, "tables", lambda: wire.truth_tables(routed, read, blank=wire.BLANK)[1],
+            wiring(chip, routed), read,
+        )  # fmt: skip
+        yield "provenance.bitstream", findings + tables
 
 
 def judge(mutant: Mutant) -> Caught:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from flow.evidence.adders import Cores
 from flow.evidence.design import Cell, Design, Module
 from flow.evidence.trellis import Config
 from rtl_gen.ir.integer import IntegerGraph
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,7 @@ class Chip:
     blocks: Mapping[int, block_ram.Contents] | None = None
     cores: Cores | None = None
     adapters: Design | None = None
-    known: dict[str, tuple[tuple[object, ...], list[str]]] = field(
-        default_factory=dict, compare=False
-    )
+    known: dict[str, tuple[tuple[object, ...], Any]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +70,40 @@ class Mutant:
     chip: Chip
 
 
-def once(chip: Chip, name: str, work: Callable[[], list[str]], *parts: object) -> list[str]:
+def once(chip: Chip, name: str, work: Callable[[], Found], *parts: object) -> Found:
     """What `work` finds, which depends on `parts` alone; not done again for the very same ones.
 
     The parts of the first call are remembered, for a chip and its mutants together: those of the
     chip without a fault, if that is looked at first.
     """
-    first, found = chip.known.get(name, ((), []))
-    if first and all(one is other for one, other in zip(first, parts, strict=True)):
-        return found
+    if name in chip.known:
+        first, known = chip.known[name]
+        if all(one is other for one, other in zip(first, parts, strict=True)):
+            return cast(Found, known)
     found = work()
     chip.known.setdefault(name, (parts, found))
     return found
+
+
+def wiring(chip: Chip, routed: Module) -> object:
+    """What a routed netlist is beside the contents of its block RAMs, to be compared by `is`.
+
+    The same object for the same cells, which a fault in some words leaves as they are.
+    """
+    first: Module = once(chip, "wiring", lambda: routed)
+    same = first.routes is routed.routes and first.cells.keys() == routed.cells.keys()
+    if same and all(_same(cell, routed.cells[name]) for name, cell in first.cells.items()):
+        return first
+    return routed
+
+
+def _same(one: Cell, other: Cell) -> bool:
+    """Whether two cells differ in nothing, or in the contents of a block RAM."""
+    if one is other or one.type != memories.BLOCK:
+        return one is other
+    modes = [{key: value for key, value in cell.parameters.items() if "INITVAL_" not in key}
+             for cell in (one, other)]  # fmt: skip
+    return modes[0] == modes[1] and replace(one, parameters={}) == replace(other, parameters={})
 
 
 def planted(chip: Chip, level: str, name: str, old: Any, new: Any) -> Chip | None:

@@ -9,7 +9,7 @@ them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,26 +41,25 @@ class Routes:
 
     Parameters
     ----------
-    routed : Module
+    written : mapping of Bit to str
+        As nextpnr writes them.
     """
 
-    routed: Module
+    written: Mapping[Bit, str]
 
     @cached_property
     def wires(self) -> Mapping[Bit, Mapping[str, str]]:
         """For every net its wires, and the switch that drives each (``""`` where it begins)."""
         found = {}
-        for bit, written in self.routed.routes.items():
+        for bit, written in self.written.items():
             words = written.split(";")
             found[bit] = dict(zip(words[0::3], words[1::3], strict=False))
         return found
 
-    def arcs(self) -> Iterator[tuple[Arc, Bit]]:
+    @cached_property
+    def arcs(self) -> Set[Arc]:
         """Every switch of every net as a configuration would name it."""
-        for bit, wires in self.wires.items():
-            for pip in wires.values():
-                if pip:
-                    yield _arc(pip), bit
+        return {_arc(pip) for wires in self.wires.values() for pip in wires.values() if pip}
 
 
 def _arc(pip: str) -> Arc:
@@ -80,7 +79,9 @@ def _relative(right: str, down: str, name: str) -> str:
     return f"{place}{f'E{x}' if x > 0 else f'W{-x}' if x else ''}_{name}"
 
 
-def compare(routed: Module, config: Config) -> tuple[dict[str, int], list[str]]:
+def compare(
+    routed: Module, config: Config, routes: Routes | None = None
+) -> tuple[dict[str, int], list[str]]:
     """Compare wires and truth tables of a routed netlist with those of a configuration.
 
     Parameters
@@ -88,6 +89,8 @@ def compare(routed: Module, config: Config) -> tuple[dict[str, int], list[str]]:
     routed : Module
     config : Config
         The one that nextpnr wrote, or a bitstream's.
+    routes : Routes, optional
+        Those of `routed`, if they are at hand.
 
     Returns
     -------
@@ -95,23 +98,23 @@ def compare(routed: Module, config: Config) -> tuple[dict[str, int], list[str]]:
         Switches and truth tables.
     findings : list of str
     """
-    routes = Routes(routed)
-    wanted = dict(routes.arcs())
+    routes = routes or Routes(routed.routes)
+    wanted = routes.arcs
     findings = [
         f"X{x}/Y{y}: {sink} is driven by {source}, which is in no net"
-        for x, y, sink, source in sorted(config.arcs - wanted.keys())
+        for x, y, sink, source in sorted(config.arcs - wanted)
         if not (sink.startswith(_UNUSED[0]) and source.startswith(_UNUSED[1]))
     ]
     # Fixed wires are no switches: none of their kind is set anywhere.
     switched = {_kind(arc) for arc in config.arcs} - {_EITHER}
     findings += [
         f"X{x}/Y{y}: {sink} is not driven by {source}"
-        for x, y, sink, source in sorted(wanted.keys() - config.arcs)
+        for x, y, sink, source in sorted(wanted - config.arcs)
         if _kind((x, y, sink, source)) in switched
     ]
-    tables, wrong = truth_tables(routed, config)
+    tables, wrong = truth_tables(routed, config, routes=routes)
     registers, unlike = resets(routed, config)
-    numbers = {"switches": len(config.arcs & wanted.keys()), "truth tables": tables,
+    numbers = {"switches": len(config.arcs & wanted), "truth tables": tables,
                "reset values": registers}  # fmt: skip
     return numbers, [*findings[:MOST_FINDINGS], *wrong, *unlike]
 
@@ -138,7 +141,7 @@ def resets(routed: Module, config: Config) -> tuple[int, list[str]]:
 
 
 def truth_tables(
-    routed: Module, config: Config, *, blank: int | None = None
+    routed: Module, config: Config, *, blank: int | None = None, routes: Routes | None = None
 ) -> tuple[int, list[str]]:
     """Compare every LUT, those of carry chains too, with the one at its place.
 
@@ -150,13 +153,15 @@ def truth_tables(
     config : Config
     blank : int, optional
         Table of a LUT that the configuration leaves out.
+    routes : Routes, optional
+        Those of `routed`, if they are at hand.
 
     Returns
     -------
     compared : int
     findings : list of str
     """
-    routes = Routes(routed)
+    routes = routes or Routes(routed.routes)
     compared, findings = 0, list[str]()
     for name, cell in routed.cells.items():
         where = cell.attributes.get("NEXTPNR_BEL", "")
