@@ -20,11 +20,14 @@ EXAMPLES = """\
 examples:
   intaglio mutate results/names/ulx3s_85f --number 200 --record mutation.json
   intaglio mutate results/names/ulx3s_85f --number 40 --packed 4
-  intaglio mutate results/names/ulx3s_85f --number 40 --level rtl netlist
+  intaglio mutate results/names/ulx3s_85f --number 40 --level rtl netlist   (needs no bitstream)
 
 Faults are planted in memory, in what evidence reads of each stage; `--packed` of those in the
 bitstream are packed into a real one and read back. Exit status 0 if every one was caught, 1 if not.
 """
+
+NEEDED = {"netlist": "netlist.json", "routed": "chip.bit", "bitstream": "chip.bit"}
+"""What must have been built for faults of a level."""
 
 SHOWN = 20
 """Faults from one line about them to the next."""
@@ -50,11 +53,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Plant and judge."""
-    if not (args.chip / "chip.bit").is_file():
-        raise FlowError(f"{args.chip}: no bitstream here; build one with `snakemake`")
+    for level, name in NEEDED.items():
+        if level in args.level and not (args.chip / name).is_file():
+            raise FlowError(f"{args.chip}: no {name} for faults of level {level}; build it with "
+                            f"`snakemake {args.chip / name}`")  # fmt: skip
     case = artefact.Case(args.chip.parents[1], args.chip.parent.name, args.chip.name)
     folder = args.chip / "evidence"
-    chip = whole(case, folder)
+    chip = whole(case, folder, frozenset(args.level))
     clean = [
         finding
         for level in args.level

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +57,26 @@ def unpacked(case: Case, folder: Path) -> Config:
     return Config((folder / "unpacked/unpacked.config").read_text())
 
 
-def whole(case: Case, folder: Path) -> Chip:
-    """Everything evidence reads of a chip with a bitstream."""
+def whole(case: Case, folder: Path, levels: Collection[str]) -> Chip:
+    """Everything evidence reads of a chip at some levels, e.g. ``rtl`` and ``bitstream``."""
     hierarchical, flat = elaborated(case, folder)
-    read = unpacked(case, folder)
-    return Chip(
+    chip = Chip(
         graph=case.graph,
         manifest=case.manifest,
         verilog=case.path("chip").read_text(),
         hierarchical=hierarchical,
         flat=flat,
-        netlist=case.netlist,
-        routed=case.routed,
-        placed=Config(case.path("config").read_text()),
-        unpacked=read,
-        blocks=read.blocks,
+        netlist=None if set(levels) == {"rtl"} else case.netlist,
         cores=cores(case, folder),
         adapters=adapters(case, folder) if "adapters" in case.manifest else None,
     )
+    if not {"routed", "bitstream"} & set(levels):
+        return chip
+    read = unpacked(case, folder)
+    return replace(
+        chip, routed=case.routed, placed=Config(case.path("config").read_text()), unpacked=read,
+        blocks=read.blocks,
+    )  # fmt: skip
 
 
 def cores(case: Case, folder: Path) -> Cores | None:

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flow import cli, files
 from flow.evidence import adder_fault, adders, choice_fault, design, fault, memories, mutation
 from flow.evidence.adders import Cores
 from flow.evidence.plant import Chip
 from flow.tools import base, yosys
 from rtl_gen.emit import emit
+from rtl_gen.ir import serialize
 from rtl_gen.ir.integer import ConstMatVec
 from rtl_gen.plan import Plan
 from tests.chip import test_adapters
@@ -48,6 +50,30 @@ def built(made: shapes.Made, folder: Path, *, mapped: bool) -> Chip:
         netlist=design.read(folder / "netlist/netlist.json") if mapped else None,
         cores=wired,
     )
+
+
+def test_faults_of_rtl_and_netlist_need_no_bitstream(
+    chip: Chip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "results/tiny/ulx3s_25f"
+    made = shapes.make("mlp", tmp_path / "checkpoint")
+    made.write(tmp_path / "results/tiny/rtl")
+    files.write_json(tmp_path / "results/tiny/rtl/manifest.json", made.emitted.manifest)
+    (tmp_path / "results/tiny/quantize").mkdir()
+    serialize.save(made.graph, tmp_path / "results/tiny/quantize/graph.safetensors")
+    folder.mkdir(parents=True)
+    command = ["mutate", str(folder), "--number", "6", "--level"]
+    assert cli.main([*command, "rtl"]) == 0
+    assert "6 of 6 faults caught" in capsys.readouterr().out
+    assert cli.main([*command, "rtl", "netlist"]) == 2
+    assert "no netlist.json for faults of level netlist" in capsys.readouterr().err
+    source = tmp_path / "results/tiny/rtl"
+    job = yosys.synthesize_chip(source / "chip.v", source / "rom")
+    base.run(job, folder / "job", folder / "log")
+    (folder / "netlist.json").write_text((folder / "job/netlist.json").read_text())
+    assert cli.main([*command, "rtl", "netlist"]) == 0
+    assert cli.main([*command, "bitstream"]) == 2
+    assert "no chip.bit for faults of level bitstream" in capsys.readouterr().err
 
 
 def test_the_chip_without_a_fault_passes(chip: Chip) -> None:
