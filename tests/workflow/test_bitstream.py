@@ -94,6 +94,11 @@ def test_new_weights_carry_the_comparisons_over(built: tuple[Project, str]) -> N
     assert proved["verdict"] == "holds"
     said = project.intaglio("signoff", CHIP, ok=False)
     assert "provenance.rtl stale" in said  # the ledger of the chip is still the old one
+    said = project.snakemake(f"{CHIP}/evidence/provenance.bitstream.json")
+    assert "placed and routed before" in said
+    assert "placing, iteration" not in said
+    proved = json.loads(project.file(f"{CHIP}/evidence/provenance.bitstream.json").read_text())
+    assert proved["verdict"] == "holds"
     checkpoint(project.file("models/tiny"), 1)
     project.snakemake()
 
