@@ -26,7 +26,7 @@ from flow import adapters, config, files
 from flow.checkpoint import locate
 from flow.config import ModelConfig
 from flow.graph import read
-from flow.tools import base, yosys
+from flow.tools import base, yosys, yosys_cells
 from rtl_gen.adapter.layout import lay_out
 from rtl_gen.adapter.pack import pack
 from rtl_gen.adapter.reader import LoraAdapter, LoraPair, load_adapter
@@ -67,7 +67,7 @@ def area(geometry: Geometry, liberty: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files.write(folder / "chip.v", convert(AdapterMemory(geometry), "chip"))
-        job = yosys.synthesize_cells(folder / "chip.v", folder / "rom", liberty.read_text())
+        job = yosys_cells.synthesize_cells(folder / "chip.v", folder / "rom", liberty.read_text())
         base.run(job, folder / "job", folder / "log")
         found = json.loads((folder / "job/stat.json").read_text())["design"]
     return {

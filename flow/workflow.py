@@ -68,7 +68,7 @@ _SOURCES = {
     ),
     "map": (
         "flow/silicon/cell.py", "flow/silicon/liberty.py", "flow/silicon/netlist.py",
-        "flow/tools/yosys.py", "flow/tools/rom_banks.v",
+        "flow/tools/yosys.py", "flow/tools/yosys_cells.py", "flow/tools/rom_banks.v",
     ),
     "layout": (
         "flow/engines/coriolis.txt", "flow/engines/coriolis_place.py",

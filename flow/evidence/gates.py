@@ -58,7 +58,7 @@ def pair(rtl: Module, cells: Design, layout: Mapping[str, Any], mapped: Module) 
     Parameters
     ----------
     rtl : Module
-        Gates of `flow.tools.yosys.plain_gates`.
+        Gates of `flow.tools.yosys_cells.plain_gates`.
     cells : Design
         Standard cells as gates, from the same.
     layout : mapping

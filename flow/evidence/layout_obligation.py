@@ -8,7 +8,7 @@ from flow import files
 from flow.evidence import design, gates, memories, provenance
 from flow.evidence.artefact import Case
 from flow.evidence.ledger import Obligation, Outcome
-from flow.tools import abc, base, klayout, yosys
+from flow.tools import abc, base, klayout, yosys, yosys_cells
 
 
 def _layout(case: Case, folder: Path) -> Outcome:
@@ -26,7 +26,7 @@ def _layout(case: Case, folder: Path) -> Outcome:
     words = memories.of_rtl(design.read(folder / "elaborated/rtl.json"), case.manifest)
     found = provenance.compare(words, case.manifest, case.graph, chip.read_text())
     findings = list(found.differences)
-    job = yosys.plain_gates(chip, images, case.path("cell_models"))
+    job = yosys_cells.plain_gates(chip, images, case.path("cell_models"))
     base.run(job, folder / "plain", folder / "plain.log")
     pair = gates.pair(
         design.read(folder / "plain/plain.json")["chip"],

@@ -12,7 +12,7 @@ from typing import Any
 from flow import files
 from flow.silicon import cell, floorplan, liberty, netlist
 from flow.silicon.target import AsicTarget
-from flow.tools import base, coriolis, klayout, yosys
+from flow.tools import base, coriolis, klayout, yosys, yosys_cells
 from rtl_gen.errors import TargetError, ToolError
 
 CLOCK = "clk"
@@ -53,7 +53,7 @@ def synthesize(chip: Path, views: Path, folder: Path, log: Path) -> None:
     library = cell.read(views / "library.json")
     used = [item for item in library.cells.values() if item.usable]
     text = liberty.untimed(used, "cells", 1.8, 25)
-    job = yosys.synthesize_cells(chip, chip.parent / "rom", text)
+    job = yosys_cells.synthesize_cells(chip, chip.parent / "rom", text)
     base.run(job, folder / "synthesis", log, progress=yosys.progress)
     files.copy(folder / "synthesis/netlist.json", folder / "netlist.json")
     content = files.read_json(folder / "netlist.json")

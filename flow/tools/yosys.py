@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from flow.tools import base
@@ -40,7 +39,6 @@ write_json flat.json
 """
 
 CARRY_CELLS = Path(__file__).parent / "ecp5_carry_cells.v"
-ROM_BANKS = Path(__file__).parent / "rom_banks.v"
 ROM_CELLS = Path(__file__).parent / "ecp5_rom_cells.v"
 
 # Registers with their enables, adders as words; nothing is merged or mapped.
@@ -85,34 +83,6 @@ opt_clean
 chformal -lower
 sat -tempinduct -prove-asserts -seq 0 -maxsteps {steps} -verify {top}
 tee -q -o proved.json stat -json
-"""
-
-# As `_CELLS` up to its gates, without optimizing the logic of constants; and the cells as gates.
-_PLAIN = """\
-read_verilog -sv chip.v
-hierarchy -check -top chip
-setattr -mod -unset keep_hierarchy *
-proc
-attrmap -remove init
-flatten
-synth -top chip -run coarse:fine
-memory_map
-opt_merge
-opt_clean
-techmap
-opt_expr
-dffunmap
-simplemap
-opt_merge
-opt_clean
-write_json plain.json
-delete *
-read_verilog -sv cells.v
-proc
-techmap
-simplemap
-opt_clean
-write_json cells.json
 """
 
 CHIP_OUTPUTS = ("netlist.json", "netlist.v", "stub.v", "stat.json")
@@ -161,7 +131,7 @@ hierarchy -top {top}
 tee -q -o stat.json stat -json
 """
 
-# As `_CELLS` maps a chip.
+# As `flow.tools.yosys_cells` maps a chip.
 _COUNT_ASIC = """\
 read_verilog -sv design.v
 hierarchy -top {top}
@@ -204,40 +174,6 @@ setattr -mod -unset src *
 check -assert
 tee -q -o stat.json stat -json
 write_json -selected top.json
-"""
-
-# A power-on value is a habit of FPGAs: without reset a register of a chip starts anywhere.
-# Constant memories become gates (`memory_map`), state becomes flip-flops; equal copies of a memory
-# with one write port merge.
-_CELLS = """\
-read_verilog -sv chip.v
-read_verilog -sv -overwrite rom_banks.v
-hierarchy -check -top chip
-setattr -mod -unset keep_hierarchy *
-setattr -mod -set keep_hierarchy 1 A:rom_bank
-proc
-attrmap -remove init
-flatten
-synth -top chip -run coarse:fine
-memory_map
-opt -full
-techmap
-opt -fast
-opt_merge
-opt_clean
-dfflibmap -liberty cells.lib
-opt
-abc -liberty cells.lib
-opt_merge
-setattr -mod -unset keep_hierarchy *
-flatten
-opt_clean -purge
-setattr -unset src *
-read_liberty -lib cells.lib
-hierarchy -check -top chip
-check -assert
-tee -q -o stat.json stat -liberty cells.lib -json
-write_json netlist.json
 """
 
 
@@ -341,20 +277,6 @@ def prove(design: Path, top: str, *, free: tuple[str, ...] = (), steps: int = 4)
     return job(script, {"design.v": design}, ("proved.json",))
 
 
-def plain_gates(chip: Path, rom: Path, cells: Path) -> Job:
-    """Translate a chip into gates (``plain.json``), and standard cells (``cells.json``).
-
-    Parameters
-    ----------
-    chip, rom : Path
-        As in `synthesize_cells`, whose registers this has, by name.
-    cells : Path
-        Verilog models.
-    """
-    return job(_PLAIN, {"chip.v": chip, "rom": rom, "cells.v": cells},
-                ("plain.json", "cells.json"))  # fmt: skip
-
-
 def link_board(top: Path, netlist: Path, stub: Path) -> Job:
     """Map the board wrapper ``top`` (``wrapper.json``); link it with the mapped chip, flattened."""
     return job(
@@ -419,22 +341,6 @@ def count_area(design: Path, top: str, rom: Path, liberty: Path, *, boxes: str =
     """Map a design to the standard cells of a Liberty file; leaves ``stat.json`` with areas."""
     script = _COUNT_ASIC.format(top=top, boxes=boxes)
     return job(script, {"design.v": design, "rom": rom, "cells.lib": liberty}, ("stat.json",))
-
-
-def synthesize_cells(chip: Path, rom: Path, liberty: str) -> Job:
-    """Map module ``chip`` to the cells of a Liberty text, flattened; large ROMs in banks.
-
-    Parameters
-    ----------
-    chip : Path
-        Verilog text.
-    rom : Path
-        Folder of the images that ``chip.v`` reads as ``rom/<name>.hex``.
-    """
-    inputs = {"chip.v": chip, ROM_BANKS.name: ROM_BANKS}
-    inputs |= {"rom": rom} if rom.is_dir() else {}
-    mapped = job(_CELLS, inputs, ("netlist.json", "stat.json"))
-    return replace(mapped, files={**mapped.files, "cells.lib": liberty})
 
 
 def progress(line: str) -> str | None:

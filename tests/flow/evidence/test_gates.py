@@ -10,7 +10,7 @@ import pytest
 
 from flow.evidence import design, gates
 from flow.evidence.design import Design, EvidenceError, Module
-from flow.tools import abc, base, yosys
+from flow.tools import abc, base, yosys_cells
 
 CHIP = """\
 module chip(input clk, input rst, input [1:0] i__payload, output [3:0] o__payload, output o__valid);
@@ -52,7 +52,7 @@ def translated(folder: Path, image: str = IMAGE) -> tuple[Module, Design]:
     (folder / "rom/table.hex").write_text(image)
     (folder / "chip.v").write_text(CHIP)
     (folder / "cells.v").write_text(CELLS)
-    job = yosys.plain_gates(folder / "chip.v", folder / "rom", folder / "cells.v")
+    job = yosys_cells.plain_gates(folder / "chip.v", folder / "rom", folder / "cells.v")
     base.run(job, folder / "job", folder / "log")
     return (
         design.read(folder / "job/plain.json")["chip"], design.read(folder / "job/cells.json")
