@@ -80,12 +80,12 @@ class Plan:
     heads: int | None
     styles: Mapping[str, str]
     top_k: int
-    binding: str
-    positions: int
-    tables: str
     objective: str
     utilization: float
     block_rams: float = BLOCK_RAM_SHARE
+    binding: str = "units"
+    positions: int = 2
+    tables: str = "vectors"
 
 
 @dataclass(frozen=True, slots=True)
