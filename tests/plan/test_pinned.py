@@ -9,6 +9,6 @@ from tests import graphs
 
 
 def test_pinned_lanes_need_not_be_a_power_of_two() -> None:
-    wanted = config.Plan(12, 2, 1, {}, 0, "units", 2, "vectors", "balance", 0.8)
+    wanted = config.Plan(12, 2, 1, {}, 0, "balance", 0.8)
     plan, _ = planning.choose(graphs.language(vocabulary=12), wanted, [(device("LFE5U-85F"), 25.0)])
     assert plan == Plan(12, 2, 1)
