@@ -103,7 +103,8 @@ def place_tiles(
 
 
 def _tall(design: netlist.Netlist, library: cell.Library, part: float) -> floorplan.Floorplan:
-    return floorplan.tile(design, library, part, channel.TOOTH)
+    filled = floorplan.part(design, library, part)
+    return floorplan.tile(design, library, filled, channel.TOOTH)
 
 
 def _block(tile: Tile, drawn: str, placed: Mapping[str, Any], library: cell.Library) -> Block:

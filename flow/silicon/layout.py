@@ -72,12 +72,12 @@ def synthesize(chip: Path, views: Path, folder: Path, log: Path) -> None:
 
 
 Plan = Callable[[netlist.Netlist, cell.Library, float], floorplan.Floorplan]
-"""Gives the block of a netlist whose cells fill a part of it."""
+"""Gives the block of a netlist whose cells fill a part of it, or less to have room for wires."""
 
 
 def square(design: netlist.Netlist, library: cell.Library, part: float) -> floorplan.Floorplan:
     """Block of a whole chip."""
-    return floorplan.plan(design, library, part, CLOCK)
+    return floorplan.plan(design, library, floorplan.part(design, library, part), CLOCK)
 
 
 def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Path,
@@ -113,12 +113,13 @@ def place(mapped: Path, target: AsicTarget, where: str, views: Path, folder: Pat
             "routed flat; use fewer `plan.lanes`, narrower `quantize.weights` or a smaller model"
         )
     files.write(folder / "design.blif", netlist.blif(design))
+    area = sum(library.cells[gate.cell].area for gate in design.gates)
     tries: list[dict[str, Any]] = []
     best: Path | None = None
     shown = f"  {name} " if name else "  "
     for number, asked in enumerate(target.utilization, 1):
-        utilization = floorplan.part(design, library, asked)
-        plan = block(design, library, utilization)
+        plan = block(design, library, asked)
+        utilization = round(area / (plan.width * plan.height), 4)
         trial = folder / f"try{number}"
         found = _route(design, plan, library, views, trial, log)
         if isinstance(found, str):
