@@ -123,7 +123,7 @@ def test_pins_stand_on_tracks_within_their_side() -> None:
     assert all(abs(at / 0.46 - round(at / 0.46)) < 1e-6 for at in west)
 
 
-@pytest.mark.parametrize(("cell", "pins", "filled"), [("dff_x1", 3, 0.6), ("nand2_x0", 3, 0.2827)])
+@pytest.mark.parametrize(("cell", "pins", "filled"), [("dff_x1", 3, 0.6), ("nand2_x0", 3, 0.2828)])
 def test_small_gates_get_room_for_their_wires(cell: str, pins: int, filled: float) -> None:
     gates = tuple(netlist.Gate(f"g{n}", cell, {f"p{k}": "n" for k in range(pins)}, "a")
                   for n in range(10))  # fmt: skip
