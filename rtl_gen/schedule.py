@@ -243,10 +243,13 @@ class _Scheduler:
 
     def emit_route(self, head: ir.Node, op: ir.Gate) -> None:
         """Choice of experts and their gates, which stay in the router."""
-        route, fields = route_fields(self.graph, head)
+        route, fields = route_fields(self.graph, self.images, head)
+        assert isinstance(route.op, ir.Route)
+        # Twice: for the sum over all experts, or for the groups first.
+        twice = not op.normalize if op.score is not None else route.op.kept < route.op.groups
         loop = self.layout(head.inputs[0]).loop()
-        fields |= self.walk("a", loop if op.normalize else loop.repeat(2))
-        self.emit((route, head.name), fields, Loop(0, head.value.shape, (1,)), "gates")
+        fields |= self.walk("a", loop.repeat(2) if twice else loop)
+        self.emit((route.name, head.name), fields, Loop(0, head.value.shape, (1,)), "gates")
 
     def second(self, chain: Chain, order: Callable[[Layout], Loop]) -> Fields:
         """Walk of the second operand in the order of the stream it meets."""
