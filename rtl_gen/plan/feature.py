@@ -160,7 +160,7 @@ def _scored_router(s: Sizes) -> Features:
         "sorted": s["k"] * (2 * s["width"] + s["index_bits"]),
         "gates": s["k"] * s["width"],
         "beat": s["elements"] * s["width"],
-        "division": 1 - s["parts"],
+        "division": s["divides"],
         "biased": s["biased"] * s["width"],
         "groups": s["best"] * s["width"] + s["kept"] * (s["width"] + s["groups"].bit_length()),
     }
@@ -239,7 +239,7 @@ def products(kind: str, s: Sizes) -> int:
         case "router":
             return 2
         case "scored_router":
-            return 1 - s["parts"]
+            return s["divides"]
         case "norm":
             total = s["width"] + s["size_bits"]
             squared = s["centered"] * (1 if total <= FIRST_DIGIT else 2 * digits(total))

@@ -172,7 +172,7 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
         case ScoredRouter():
             yield part("scored_router", width=unit.width, elements=unit.elements,
                        experts=unit.experts, k=unit.k, index_bits=unit.index_bits,
-                       parts=int(not unit.normalize), biased=int(unit.bias is not None),
+                       divides=int(unit.normalize), biased=int(unit.bias is not None),
                        groups=unit.groups * unit.grouped, kept=unit.kept * unit.grouped,
                        best=unit.best * unit.grouped)  # fmt: skip
             yield from (_memory(rom) for rom in (unit.reciprocal, unit.bias) if rom is not None)
