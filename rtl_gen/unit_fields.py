@@ -170,8 +170,10 @@ def beats(images: Images, elements: int, *, partial: bool = False) -> int:
     return elements // images.elements
 
 
-def route_fields(graph: ir.IntegerGraph, images: Images, gates: ir.Node) -> tuple[ir.Node, Fields]:
-    """The choice that `gates` weighs, and the fields that compute both.
+def route_fields(
+    graph: ir.IntegerGraph, images: Images, gates: ir.Node
+) -> tuple[str, Fields, bool]:
+    """Name of the choice that `gates` weighs, the fields that compute both, and if it reads twice.
 
     Raises
     ------
@@ -185,14 +187,19 @@ def route_fields(graph: ir.IntegerGraph, images: Images, gates: ir.Node) -> tupl
     if score is None:
         biased = any(isinstance(n.op, ir.Route) and n.op.bias is not None for n in graph.nodes)
         base = {"bias_base": images.router_bias(route)} if biased else {}
-        return route, head | base
+        # For the groups first.
+        return route.name, head | base, route.op.kept < route.op.groups
     if route.op.bias is not None or route.op.groups > 1:
         raise UnsupportedError(
             f"node {route.name}: a router of softmax weights takes the largest logits; biases and "
             "groups of experts go with scores that are weights themselves (sigmoids, DeepSeek). "
             "The golden model computes them"
         )
-    return route, head | {"gate_multiplier": score.multiplier, "gate_shift": score.shift}
+    # For the sum over all experts.
+    twice = not gates.op.normalize
+    return (
+        route.name, head | {"gate_multiplier": score.multiplier, "gate_shift": score.shift}, twice
+    )  # fmt: skip
 
 
 def expert_fields(graph: ir.IntegerGraph, images: Images, op: ir.ExpertMatVec) -> Fields:
