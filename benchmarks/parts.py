@@ -22,7 +22,7 @@ from rtl_gen.blocks.mul import Mul
 from rtl_gen.blocks.norm import Norm
 from rtl_gen.blocks.requantize import Requantize
 from rtl_gen.blocks.rotary import Rotary
-from rtl_gen.blocks.router import Router
+from rtl_gen.blocks.router import Router, ScoredRouter
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.checkpoint import import_model, open_checkpoint
 from rtl_gen.emit import design
@@ -295,6 +295,19 @@ def _routers() -> Iterator[Item]:
     for i, (width, elements, experts, k, normalize) in enumerate(cases):
         yield Item(Router(width=width, elements=elements, experts=experts, k=k,
                           normalize=normalize), i == 0)  # fmt: skip
+    scored = [
+        # elements, experts, k, normalize, groups, kept, biased
+        (1, 8, 2, True, 1, 1, True),
+        (4, 8, 4, True, 4, 2, True),
+        (2, 16, 4, True, 4, 2, False),
+        (4, 32, 6, False, 8, 3, True),
+        (4, 64, 8, True, 8, 4, True),
+        (1, 4, 1, False, 1, 1, False),
+    ]
+    for elements, experts, k, normalize, groups, kept, biased in scored:
+        yield Item(ScoredRouter(width=16, elements=elements, experts=experts, k=k,
+                                normalize=normalize, groups=groups, kept=kept,
+                                bias_depth=4 * experts * biased), False)  # fmt: skip
 
 
 def _attentions() -> Iterator[Item]:

@@ -44,7 +44,7 @@ HEAD_CONFIG = {
     | {"shift": "head_shift", "low": "head_low", "high": "head_high"},
     "pool": {"last": "pool_last"},
     "etched": {"core": "etched_core", "last_column": "last_column"},
-    "route": {"multiplier": "gate_multiplier", "shift": "gate_shift"},
+    "route": {"multiplier": "gate_multiplier", "shift": "gate_shift", "bias_base": "bias_base"},
 }  # fmt: skip
 """Ports of a head unit and the fields it takes them from when its instruction starts."""
 
@@ -244,7 +244,7 @@ class Chip(wiring.Component):
             memory.a_lag.eq(self.front("a_lag")),
             memory.b_start.eq(commit & self.back("use_b")),
             memory.d_start.eq(commit),
-            sequencer.reading.eq(memory.a_busy),
+            sequencer.reading.eq(self._busy()),
         ]
         for name, ports in TAIL_CONFIG.items():
             for port, field in _present(ports, units.get(name)):
@@ -288,6 +288,11 @@ class Chip(wiring.Component):
             ]
             if units["sample"].places:
                 m.d.comb += units["sample"].top_k.eq(register(m, sequencer.loading, self.top_k))
+
+    def _busy(self) -> Value:
+        """Whether the instruction that reads has something to wait for."""
+        settling = getattr(self.units.get("route"), "settling", None)
+        return self.memory.a_busy if settling is None else self.memory.a_busy | settling
 
     def reads(self, head: str) -> Value:
         """Whether the instruction that reads feeds `head`."""

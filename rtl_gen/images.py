@@ -209,6 +209,14 @@ class Images:
         bits = 2 * element_bits + (op.head_dim - 1).bit_length()
         return self._place("attention_sink", pack(scores, bits, parallel))
 
+    def router_bias(self, route: ir.Node) -> int:
+        """First word of what is added to scores for the choice; zeros if that is nothing."""
+        assert isinstance(route.op, ir.Route)
+        bias = route.op.bias
+        experts = self.graph.value(route.inputs[0]).shape[0]
+        words = [0] * experts if bias is None else self.graph.constants[bias].data.tolist()
+        return self._place("router_bias", words)
+
     def rotary(self, op: ir.Rotary) -> int:
         """First word of the rotation table."""
         cos, sin = (self.graph.constants[name].data.ravel() for name in (op.cos, op.sin))

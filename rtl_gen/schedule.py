@@ -178,7 +178,7 @@ class _Scheduler:
             self.emit_parts(head, head.op)
             return
         if head is not None and isinstance(head.op, ir.Gate):
-            self.emit_route(head, head.op)
+            self.emit_route(head)
             return
         if head is not None and isinstance(head.op, ir.LowRank):
             self.emit_low_rank(head, head.op)
@@ -241,11 +241,11 @@ class _Scheduler:
             self.emit((head.name,), fields | self.walk("a", a.repeat(2)), d, "memory")
         self.share(head.name, target)
 
-    def emit_route(self, head: ir.Node, op: ir.Gate) -> None:
+    def emit_route(self, head: ir.Node) -> None:
         """Choice of experts and their gates, which stay in the router."""
-        route, fields = route_fields(self.graph, head)
+        route, fields, twice = route_fields(self.graph, self.images, head)
         loop = self.layout(head.inputs[0]).loop()
-        fields |= self.walk("a", loop if op.normalize else loop.repeat(2))
+        fields |= self.walk("a", loop.repeat(2) if twice else loop)
         self.emit((route, head.name), fields, Loop(0, head.value.shape, (1,)), "gates")
 
     def second(self, chain: Chain, order: Callable[[Layout], Loop]) -> Fields:

@@ -170,8 +170,10 @@ def beats(images: Images, elements: int, *, partial: bool = False) -> int:
     return elements // images.elements
 
 
-def route_fields(graph: ir.IntegerGraph, gates: ir.Node) -> tuple[str, Fields]:
-    """Name of the choice that `gates` weighs, and the fields that compute both.
+def route_fields(
+    graph: ir.IntegerGraph, images: Images, gates: ir.Node
+) -> tuple[str, Fields, bool]:
+    """Name of the choice that `gates` weighs, the fields that compute both, and if it reads twice.
 
     Raises
     ------
@@ -181,15 +183,23 @@ def route_fields(graph: ir.IntegerGraph, gates: ir.Node) -> tuple[str, Fields]:
     route = next(node for node in graph.nodes if node.name == gates.inputs[1])
     assert isinstance(route.op, ir.Route)
     assert isinstance(gates.op, ir.Gate)
-    if gates.op.score is None or route.op.bias is not None or route.op.groups > 1:
+    head, score = {"head": HEADS.index("route")}, gates.op.score
+    if score is None:
+        biased = any(isinstance(n.op, ir.Route) and n.op.bias is not None for n in graph.nodes)
+        base = {"bias_base": images.router_bias(route)} if biased else {}
+        # For the groups first.
+        return route.name, head | base, route.op.kept < route.op.groups
+    if route.op.bias is not None or route.op.groups > 1:
         raise UnsupportedError(
-            f"node {route.name}: the router unit takes the largest logits and their softmax; "
-            "sigmoid scores, correction biases and groups of experts (DeepSeek) have no unit. "
+            f"node {route.name}: a router of softmax weights takes the largest logits; biases and "
+            "groups of experts go with scores that are weights themselves (sigmoids, DeepSeek). "
             "The golden model computes them"
         )
-    score = gates.op.score
-    fields = {"gate_multiplier": score.multiplier, "gate_shift": score.shift}
-    return route.name, {"head": HEADS.index("route")} | fields
+    # For the sum over all experts.
+    twice = not gates.op.normalize
+    return (
+        route.name, head | {"gate_multiplier": score.multiplier, "gate_shift": score.shift}, twice
+    )  # fmt: skip
 
 
 def expert_fields(graph: ir.IntegerGraph, images: Images, op: ir.ExpertMatVec) -> Fields:

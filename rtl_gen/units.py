@@ -16,7 +16,7 @@ from rtl_gen.blocks.max_pool import MaxPool
 from rtl_gen.blocks.mul import Mul
 from rtl_gen.blocks.norm import Norm
 from rtl_gen.blocks.rotary import Rotary
-from rtl_gen.blocks.router import Router
+from rtl_gen.blocks.router import Router, ScoredRouter
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.errors import UnsupportedError
 from rtl_gen.fabric.etched import Etched, core
@@ -128,21 +128,31 @@ def _one_half(graph: ir.IntegerGraph) -> int:
     return halves.pop()
 
 
-def _one_router(graph: ir.IntegerGraph, sizes: Widths, plan: Plan) -> Router:
+def _one_router(
+    graph: ir.IntegerGraph, sizes: Widths, plan: Plan, bias_depth: int
+) -> Router | ScoredRouter:
     """Router of the shape that all layers share."""
+    routes = {n.name: n.op for n in graph.nodes if isinstance(n.op, ir.Route)}
     shapes = {
-        (graph.value(n.inputs[0]).shape[0], n.value.shape[0], n.op.normalize)
+        (graph.value(n.inputs[0]).shape[0], n.value.shape[0], n.op.normalize, n.op.score is None,
+         route.groups, route.kept, route.best if route.kept < route.groups else 0)
         for n in graph.nodes
         if isinstance(n.op, ir.Gate)
-    }
+        for route in [routes[n.inputs[1]]]
+    }  # fmt: skip
     if len(shapes) > 1:
         raise UnsupportedError(
-            f"layers with different routers (experts, chosen, normalized): {sorted(shapes)}"
+            "layers with different routers (experts, chosen, normalized, scores, groups, kept, "
+            f"best): {sorted(shapes)}"
         )
-    ((experts, k, normalize),) = shapes
-    return Router(
-        width=sizes.stream, experts=experts, k=k, normalize=normalize, elements=plan.elements
-    )
+    ((experts, k, normalize, scored, groups, kept, best),) = shapes
+    width, elements = sizes.stream, plan.elements
+    if not scored:
+        return Router(width=width, experts=experts, k=k, normalize=normalize, elements=elements)
+    return ScoredRouter(
+        width=width, experts=experts, k=k, normalize=normalize, elements=elements, groups=groups,
+        kept=kept, best=best, bias_depth=bias_depth,
+    )  # fmt: skip
 
 
 def build(
@@ -220,7 +230,7 @@ def build(
     if any(isinstance(op, ir.Lookup) for op in ops):
         units["lookup"] = Lookup(depth=depth["lookup"], width=width, elements=plan.elements)
     if any(isinstance(op, ir.Gate) for op in ops):
-        units["route"] = _one_router(graph, sizes, plan)
+        units["route"] = _one_router(graph, sizes, plan, depth.get("router_bias", 0))
     if any(isinstance(op, ir.Mul | ir.Weigh) for op in ops):
         units["mul"] = Lockstep([Mul(width=width) for _ in copies], ["a", "b"], width)
     if any(isinstance(op, ir.Add | ir.LowRank) for op in ops):

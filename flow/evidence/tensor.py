@@ -68,6 +68,12 @@ def of_node(
         place = (base + index // together, index % together * width)
         data = reader.numbers("attention_sink", *place, width, signed=True)
         yield Tensor(op.sinks, f"attention_sink, word {base}", data)
+    elif isinstance(op, ir.Route) and head == "route" and op.bias is not None:
+        base = row["bias_base"]
+        (experts,) = reader.graph.constants[op.bias].data.shape
+        width, word = reader.width("router_bias", 1), base + np.arange(experts)
+        data = reader.numbers("router_bias", word, np.array(0), width, signed=True)
+        yield Tensor(op.bias, f"router_bias, word {base}", data)
     elif isinstance(op, ir.Lookup) and "lookup" in entry["tail"]:
         low = reader.graph.value(node.inputs[0]).type.min
         base = row["lookup_offset"] + low

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtl_gen.blocks.const_matvec import RELEASED
+from rtl_gen.blocks.router import ScoredRouter
 from rtl_gen.blocks.serial_matvec import SerialMatVec
 from rtl_gen.chip import UNCOUNTED, Chip
 from rtl_gen.fabric.address import LEVELS
@@ -51,6 +52,9 @@ NORM_PAUSE, NORM = 11, 13
 ROUTER, GATE = 1 + MULTIPLY + 2 + LATENCY + 1 + 3, 7
 """Cycles of `Router` from its last score to the divisor's reciprocal beside the ROM, the search for
 the leading bit taken as one; between gates."""
+
+SCORED = LATENCY + 1 + 3
+"""Cycles of `ScoredRouter` from its last score to the first chosen one, and behind the last one."""
 
 HEADROOM = 3
 """Bits by which a normalized vector's root mean square is typically below its type's limit."""
@@ -272,8 +276,9 @@ class _Timeline:
     def _route(self, opened: int, reads: Times) -> tuple[int, Times]:
         """Logits one by one into the sorted list, their exponentials, and the gates one by one."""
         unit = self.chip.units["route"]
-        each = unit.elements
-        taken = _stream(np.repeat(reads, each))
+        taken = _stream(np.repeat(reads, unit.elements))
+        if isinstance(unit, ScoredRouter):
+            return self._scored(unit, opened, taken)
         begin = int(taken[unit.experts - 1]) + 1 + unit.k
         if not unit.normalize:
             # The second pass waits for the exponentials of the chosen ones.
@@ -282,6 +287,18 @@ class _Timeline:
         divided = begin + ROUTER + LATENCY
         gates = divided + GATE * (1 + np.arange(unit.k))
         return begin, _stream(np.maximum(gates, opened))
+
+    def _scored(self, unit: ScoredRouter, opened: int, taken: Times) -> tuple[int, Times]:
+        """Scores, once more if groups are chosen first, into the sorted list, and the gates."""
+        if unit.grouped:
+            again = np.maximum(taken[unit.experts :], taken[unit.experts - 1] + 2)
+            taken = _stream(again)
+        last = int(taken[-1])
+        begin = last + SCORED + unit.k
+        # To the divisor's reciprocal: register, the search taken as one, ROM.
+        divided = begin + (2 + LATENCY if unit.normalize else 0)
+        gates = divided + GATE * (1 + np.arange(unit.k))
+        return last + LATENCY, _stream(np.maximum(gates, opened))
 
     def _attention(
         self, start: int, opened: int, first_query: int, behind: int

@@ -154,6 +154,18 @@ def _router(s: Sizes) -> Features:
     }
 
 
+def _scored_router(s: Sizes) -> Features:
+    return {
+        "one": 1,
+        "sorted": s["k"] * (2 * s["width"] + s["index_bits"]),
+        "gates": s["k"] * s["width"],
+        "beat": s["elements"] * s["width"],
+        "division": s["divides"],
+        "biased": s["biased"] * s["width"],
+        "groups": s["best"] * s["width"] + s["kept"] * (s["width"] + s["groups"].bit_length()),
+    }
+
+
 def _bounded(s: Sizes) -> Features:
     return {"one": 1, "width": s["width"], "bounds": s["width"] * (1 - s["bounded"])}
 
@@ -193,6 +205,7 @@ FEATURES: Mapping[str, Callable[[Sizes], Features]] = {
                                  "address": s["address_bits"],
                                  "choice": s["address_bits"] * s["slots"]},
     "router": _router,
+    "scored_router": _scored_router,
     "embedding": _embedding,
     "norm": _norm,
     "rotary": _rotary,
@@ -225,6 +238,8 @@ def products(kind: str, s: Sizes) -> int:
             return 2 * s["elements"]
         case "router":
             return 2
+        case "scored_router":
+            return s["divides"]
         case "norm":
             total = s["width"] + s["size_bits"]
             squared = s["centered"] * (1 if total <= FIRST_DIGIT else 2 * digits(total))

@@ -21,7 +21,7 @@ from rtl_gen.blocks.max_pool import MaxPool
 from rtl_gen.blocks.mul import Mul
 from rtl_gen.blocks.norm import Norm
 from rtl_gen.blocks.rotary import Rotary
-from rtl_gen.blocks.router import Router
+from rtl_gen.blocks.router import Router, ScoredRouter
 from rtl_gen.blocks.sample import Sample
 from rtl_gen.blocks.serial_matvec import SerialMatVec
 from rtl_gen.chip import HEAD_CONFIG, TAIL_CONFIG, UNCOUNTED, Chip
@@ -169,6 +169,13 @@ def _walk(unit: Any, fixed: Fixed) -> Iterator[Part]:
                        k=unit.k, index_bits=unit.index_bits,
                        parts=int(not unit.normalize))  # fmt: skip
             yield from (_memory(unit.exp2), _memory(unit.reciprocal))
+        case ScoredRouter():
+            yield part("scored_router", width=unit.width, elements=unit.elements,
+                       experts=unit.experts, k=unit.k, index_bits=unit.index_bits,
+                       divides=int(unit.normalize), biased=int(unit.bias is not None),
+                       groups=unit.groups * unit.grouped, kept=unit.kept * unit.grouped,
+                       best=unit.best * unit.grouped)  # fmt: skip
+            yield from (_memory(rom) for rom in (unit.reciprocal, unit.bias) if rom is not None)
         case MaxPool():
             yield part("pool", width=_beat(unit, "o"), window_bits=_bits(unit, "last"))
         case Sample():

@@ -35,6 +35,16 @@ MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
     ),
     "windows_and_sinks": (checkpoints.gpt_oss, {}, Plan(4, elements=2, heads=2)),
     "shared_expert_with_a_gate": (checkpoints.qwen2_moe, {}, Plan(4, elements=2)),
+    "latent_attention_and_groups_of_experts": (
+        checkpoints.deepseek,
+        {},
+        Plan(4, elements=2),
+    ),
+    "scores_without_groups": (
+        checkpoints.deepseek,
+        {"first_k_dense_replace": 0, "n_group": 1, "topk_group": 1, "norm_topk_prob": False},
+        Plan(4),
+    ),
     "norms_of_heads": (checkpoints.qwen3, {}, Plan(4, elements=2)),
 }  # fmt: skip
 
@@ -116,11 +126,11 @@ def test_area_follows_all_experts_and_the_program_the_chosen_ones(tmp_path: Path
     assert sizes[4][1] == sizes[2][1]
 
 
-def test_sigmoid_router_is_refused_by_name(tmp_path: Path) -> None:
+def test_groups_of_a_softmax_router_are_refused_by_name(tmp_path: Path) -> None:
     graph = graph_of("top_2_of_4", tmp_path)
     nodes = tuple(
         replace(node, op=replace(node.op, groups=2)) if isinstance(node.op, ir.Route) else node
         for node in graph.nodes
     )
-    with pytest.raises(UnsupportedError, match=r"layers\.0\.mlp\.choice: the router unit"):
+    with pytest.raises(UnsupportedError, match=r"layers\.0\.mlp\.choice: a router of softmax"):
         emit(replace(graph, nodes=nodes), Plan(4, elements=2))
