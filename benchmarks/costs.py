@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.parts import Tied, chips, samples
 from flow import files
 from flow.silicon import table
-from flow.tools import base, yosys
+from flow.tools import base, yosys, yosys_cells
 from rtl_gen.fabric import rom
 from rtl_gen.plan.part import Part, of_component
 from rtl_gen.verilog import convert
@@ -103,7 +103,7 @@ def measure(component: Any, what: Part, family: str, liberty: Path | None) -> di
                 {name: value for name, value in defines.items() if value}, boxes=left_out,
             )  # fmt: skip
         else:
-            job = yosys.count_area(
+            job = yosys_cells.count_area(
                 folder / "design.v", "chip", folder / "rom", liberty, boxes=left_out
             )
         base.run(job, folder / "job", folder / "log")

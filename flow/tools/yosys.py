@@ -131,30 +131,6 @@ hierarchy -top {top}
 tee -q -o stat.json stat -json
 """
 
-# As `flow.tools.yosys_cells` maps a chip.
-_COUNT_ASIC = """\
-read_verilog -sv design.v
-hierarchy -top {top}
-{boxes}
-setattr -mod -unset keep_hierarchy *
-proc
-attrmap -remove init
-flatten
-synth -top {top} -run coarse:fine
-memory_map
-opt -full
-techmap
-opt -fast
-opt_merge
-opt_clean
-dfflibmap -liberty cells.lib
-opt
-abc -liberty cells.lib
-opt_merge
-opt_clean -purge
-tee -q -o stat.json stat -json -liberty cells.lib
-"""
-
 # The mapped chip is linked after the wrapper is mapped: its cells reach the board as simulated.
 _BOARD = """\
 read_verilog stub.v
@@ -335,12 +311,6 @@ def count_cells(
         )
         inputs[CARRY_CELLS.name] = CARRY_CELLS
     return job(script, inputs, ("stat.json",))
-
-
-def count_area(design: Path, top: str, rom: Path, liberty: Path, *, boxes: str = "") -> Job:
-    """Map a design to the standard cells of a Liberty file; leaves ``stat.json`` with areas."""
-    script = _COUNT_ASIC.format(top=top, boxes=boxes)
-    return job(script, {"design.v": design, "rom": rom, "cells.lib": liberty}, ("stat.json",))
 
 
 def progress(line: str) -> str | None:

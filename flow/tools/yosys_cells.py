@@ -10,6 +10,20 @@ from flow.tools.yosys import job
 
 ROM_BANKS = Path(__file__).parent / "rom_banks.v"
 
+_MAP = """\
+synth -top {top} -run coarse:fine
+memory_map
+opt -full
+techmap
+opt -fast
+opt_merge
+opt_clean
+dfflibmap -liberty cells.lib
+opt
+abc -liberty cells.lib
+opt_merge
+"""
+
 # A power-on value is a habit of FPGAs: without reset a register of a chip starts anywhere.
 # Constant memories become gates (`memory_map`), state becomes flip-flops; equal copies of a memory
 # with one write port merge.
@@ -22,18 +36,7 @@ setattr -mod -set keep_hierarchy 1 A:rom_bank
 proc
 attrmap -remove init
 flatten
-synth -top chip -run coarse:fine
-memory_map
-opt -full
-techmap
-opt -fast
-opt_merge
-opt_clean
-dfflibmap -liberty cells.lib
-opt
-abc -liberty cells.lib
-opt_merge
-setattr -mod -unset keep_hierarchy *
+{map}setattr -mod -unset keep_hierarchy *
 flatten
 opt_clean -purge
 setattr -unset src *
@@ -42,6 +45,19 @@ hierarchy -check -top chip
 check -assert
 tee -q -o stat.json stat -liberty cells.lib -json
 write_json netlist.json
+""".replace("{map}", _MAP.format(top="chip"))
+
+# As `_CELLS` maps a chip, and what it takes.
+_COUNT = """\
+read_verilog -sv design.v
+hierarchy -top {top}
+{boxes}
+setattr -mod -unset keep_hierarchy *
+proc
+attrmap -remove init
+flatten
+{map}opt_clean -purge
+tee -q -o stat.json stat -json -liberty cells.lib
 """
 
 # As `_CELLS` up to its gates, without optimizing the logic of constants; and the cells as gates.
@@ -101,3 +117,9 @@ def synthesize_cells(chip: Path, rom: Path, liberty: str) -> Job:
     inputs |= {"rom": rom} if rom.is_dir() else {}
     mapped = job(_CELLS, inputs, ("netlist.json", "stat.json"))
     return replace(mapped, files={**mapped.files, "cells.lib": liberty})
+
+
+def count_area(design: Path, top: str, rom: Path, liberty: Path, *, boxes: str = "") -> Job:
+    """Map a design to the standard cells of a Liberty file; leaves ``stat.json`` with areas."""
+    script = _COUNT.format(top=top, boxes=boxes, map=_MAP.format(top=top))
+    return job(script, {"design.v": design, "rom": rom, "cells.lib": liberty}, ("stat.json",))
