@@ -113,8 +113,21 @@ def describe(
             {"net": alias(net).replace("[", "(").replace("]", ")"), "side": side, "at": at}
             for net, side, at in floorplan.pins
         ],
-        "options": OPTIONS,
+        "options": OPTIONS | {"density_variation": _unevenness(floorplan, netlist, library)},
     }
+
+
+def _unevenness(floorplan: Floorplan, netlist: Netlist, library: Library) -> float:
+    """Density variation with which all cells find a place in the rows.
+
+    Coloquinte spreads cells over an emptier core by placing them as wide as leaves this part of it
+    free, and a row and its straps waste up to the widest of them.
+    """
+    used = {gate.cell for gate in netlist.gates}
+    area = sum(library.cells[gate.cell].area for gate in netlist.gates)
+    widest = max(library.cells[cell].width for cell in used)
+    share = widest * floorplan.height / area  # of a row, when cells fill the core
+    return round(max(OPTIONS["density_variation"], share), 4)
 
 
 def _ordered(ports: Sequence[str]) -> list[str]:
