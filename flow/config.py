@@ -85,6 +85,7 @@ class Plan:
     block_rams: float = BLOCK_RAM_SHARE
     binding: str = "units"
     positions: int = 2
+    sharing: int = 1
     tables: str = "vectors"
 
 

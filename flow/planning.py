@@ -79,8 +79,9 @@ def choose(
     """
     styles = style.pinned(design, wanted.styles)
     if wanted.binding == "space":
-        return Plan(1, styles=styles, top_k=wanted.top_k, binding="space",
-                    positions=wanted.positions, tables=wanted.tables), {}  # fmt: skip
+        own = {key: getattr(wanted, key) for key in ("positions", "sharing", "tables")}
+        plan = Plan(1, styles=styles, top_k=wanted.top_k, binding="space", **own)
+        return plan, {}
     open_ = [n for n, how in style.wanted(design, wanted.styles).items() if how == "auto"]
     pins = Pins(
         wanted.lanes, wanted.elements, wanted.heads, slots, styles, wanted.top_k, wanted.block_rams

@@ -248,8 +248,13 @@ def tokenizer() -> Tokenizer:
     return built
 
 
-def build(network: Network, folder: Path) -> None:
-    """Train `network` as the command line says and write its checkpoint, by default to `folder`."""
+def build(
+    network: Network, folder: Path, stored: Callable[[Weights], Weights] = lambda weights: weights
+) -> None:
+    """Train `network` as the command line says and write its checkpoint, by default to `folder`.
+
+    `stored` makes what the checkpoint holds of what was trained.
+    """
     parser = argparse.ArgumentParser(description="Train the checkpoint of this folder.")
     parser.add_argument("--out", type=Path, default=folder, help="folder to write")
     parser.add_argument("--steps", type=int, default=STEPS)
@@ -277,7 +282,7 @@ def build(network: Network, folder: Path) -> None:
     (arguments.out / "config.json").write_text(json.dumps(network.config, indent=2) + "\n")
     (arguments.out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
     tokenizer().save(str(arguments.out / "tokenizer.json"))
-    save_file(weights, arguments.out / "model.safetensors", {"format": "pt"})
+    save_file(stored(weights), arguments.out / "model.safetensors", {"format": "pt"})
     print(json.dumps(metrics, indent=2))
 
 

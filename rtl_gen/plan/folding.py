@@ -43,6 +43,8 @@ class Plan:
         matter then.
     positions : int
         In space: positions of the cache read at once, a power of two.
+    sharing : int
+        In space: elements of a vector that share a multiplier in norms and in the sampler.
     tables : str
         In space, what depends on token and position alone becomes a table: ``vectors`` (embeddings
         and what follows them up to the first matrices), or ``products`` of matrices, too.
@@ -63,6 +65,7 @@ class Plan:
     top_k: int = 0
     binding: str = "units"
     positions: int = 2
+    sharing: int = 1
     tables: str = "vectors"
     block_rams: float = BLOCK_RAM_SHARE
 
@@ -88,6 +91,8 @@ class Plan:
             )
         if self.positions < 1 or self.positions & (self.positions - 1):
             raise ConfigError(f"plan: positions must be a power of two, not {self.positions}")
+        if self.sharing < 1:
+            raise ConfigError(f"plan: sharing must be positive, not {self.sharing}")
         if self.binding == "space" and self.top_k:
             raise ConfigError("plan: a chip in space draws among all logits: set top_k to 0")
         if not 0 <= self.top_k <= MAX_TOP_K:
@@ -106,7 +111,11 @@ class Plan:
         """Name for people, e.g. ``16 lanes, 2 elements, 1 head``."""
         if self.binding == "space":
             many = "s" * (self.positions > 1)
-            return f"in space, {self.positions} position{many} at once, tables of {self.tables}"
+            shared = f"{self.sharing} elements a multiplier, " if self.sharing > 1 else ""
+            return (
+                f"in space, {self.positions} position{many} at once, {shared}"
+                f"tables of {self.tables}"
+            )
         counts = {"lane": self.lanes, "element": self.elements, "head": self.heads}
         own = f", {len(self.styles)} etched" if self.styles else ""
         return ", ".join(f"{n} {name}{'s' * (n > 1)}" for name, n in counts.items()) + own

@@ -196,21 +196,20 @@ def _free_edge(network: Network, members: tuple[str, ...]) -> Edge:
 
 
 def _of_powers(network: Network, members: tuple[str, ...], edge: Edge) -> Edge:
-    """`edge`, or one near it that leaves a norm's gain a power of two, if the recipe asks for it.
+    """`edge`, or one near it whose step is a power of two, if the recipe asks for it.
 
-    Channels carry the learned gain, times powers of two, where neighbours absorb them.
+    Steps of all values and of all weights are then what a network trained with such weights has.
+    Channels carry a norm's learned gain, times powers of two, where neighbours absorb them.
     """
+    if network.recipe.factors == "free":
+        return edge
     nodes = [network.producer(name) for name in members]
     ops = [node.op for node in nodes if node is not None and isinstance(node.op, real.Norm)]
-    if network.recipe.factors == "free" or not ops:
-        return edge
-    channel = edge.channel
-    if channel is not None:
-        gain = np.ones_like(channel)
-        if ops[0].weight is not None:
-            learned = abs(network.weights[ops[0].weight])
-            gain = np.where(learned > 0, learned, 1.0)
-        channel = gain * 2.0 ** np.rint(np.log2(channel / gain))
+    channel = None
+    if edge.channel is not None and ops and ops[0].weight is not None:
+        learned = abs(network.weights[ops[0].weight])
+        gain = np.where(learned > 0, learned, 1.0)
+        channel = gain * 2.0 ** np.rint(np.log2(edge.channel / gain))
     return Edge(edge.type, 2.0 ** np.ceil(np.log2(edge.scale) - 0.25), channel)
 
 

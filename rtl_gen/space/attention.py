@@ -178,24 +178,22 @@ class SpaceAttention(wiring.Component):
     ) -> list[list[list[Value]]]:
         """Position by head by element: query by key, or probability by value.
 
-        A value that was never written is no number yet: its product is 0.
+        A value that was never written is no number yet, and 0 in its place.
         """
         op = self.op
         group = op.heads // op.kv_heads
         queries = numbers(self.q, self.types[0], op.heads * op.head_dim)
         found = []
         for t, cache in enumerate(self.caches):
-            words = numbers(cache.data, IntType(self.element), op.kv_heads * op.head_dim)
+            blank = (valuing & absent[t]).replicate(len(cache.data))
+            words = numbers(cache.data & ~blank, IntType(self.element), op.kv_heads * op.head_dim)
             heads = []
             for h in range(op.heads):
                 weight = Cat(p[t][h], C(0, 1)).as_signed()
                 row = []
                 for d in range(op.head_dim):
                     factor = Mux(valuing, weight, queries[h * op.head_dim + d])
-                    product = held(m, factor * words[h // group * op.head_dim + d])
-                    with m.If(valuing & absent[t]):
-                        m.d.sync += product.eq(0)
-                    row.append(product)
+                    row.append(held(m, factor * words[h // group * op.head_dim + d]))
                 heads.append(row)
             found.append(heads)
         return found

@@ -70,7 +70,7 @@ class SpaceChip(wiring.Component):
 
     def __init__(self, graph: ir.IntegerGraph, plan: Plan) -> None:
         self.graph = graph
-        self.positions = plan.positions
+        self.positions, self.sharing = plan.positions, plan.sharing
         self.styles = dict(plan.styles)
         if not graph.vocabulary:
             raise UnsupportedError("a chip in space reads tokens; this network reads frames")
@@ -123,12 +123,13 @@ class SpaceChip(wiring.Component):
                 )  # fmt: skip
             case ir.Norm(groups=1):
                 bias = None if op.bias is None else constants[op.bias]
-                return SpaceNorm(op, values[0].type, y, constants[op.gain], bias)
+                return SpaceNorm(op, values[0].type, y, constants[op.gain], bias,
+                                 self.sharing)  # fmt: skip
             case ir.Attention(window=0, sinks=None):
                 q, k, v = (value.type for value in values[:3])
                 return SpaceAttention(op, q, k, v, y, positions=self.positions)
             case ir.Sample():
-                return SpaceSampler(values[0].type, self.graph.vocabulary, op.shift)
+                return SpaceSampler(values[0].type, self.graph.vocabulary, op.shift, self.sharing)
             case ir.Lookup():
                 return SpaceLookup(self._named("lookup", op.table), values[0].type, y,
                                    prod(node.value.shape))  # fmt: skip

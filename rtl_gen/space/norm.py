@@ -35,7 +35,8 @@ class SpaceNorm(wiring.Component):
     """Norm of a vector; names as in ``docs/ir.md``. Golden model `rtl_gen.golden.norm`.
 
     Latency `latency` cycles. Without a mean, the square and the product with the root of an
-    element share a multiplier.
+    element share a multiplier, and so do `sharing` elements one after another if their gains are
+    equal.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ class SpaceNorm(wiring.Component):
         Of one group.
     x, y : IntType
     gain, bias : Constant, Constant or None
+    sharing : int
 
     Members
     -------
@@ -55,8 +57,9 @@ class SpaceNorm(wiring.Component):
     """
 
     def __init__(
-        self, op: Norm, x: IntType, y: IntType, gain: Constant, bias: Constant | None
-    ) -> None:
+        self, op: Norm, x: IntType, y: IntType, gain: Constant, bias: Constant | None,
+        sharing: int = 1,
+    ) -> None:  # fmt: skip
         size = gain.data.size
         self.op, self.size, self.x, self.y = op, size, x, y
         self.gain = gain.data
@@ -67,11 +70,21 @@ class SpaceNorm(wiring.Component):
         highest = (self.widths.q.max.bit_length() + 1) // 2
         self.halves = range(lowest, highest + 1)
         self.eps_bits = op.eps.bit_length() + 1
-        self.q_latency = sum_cycles(size) + 2 + (MULTIPLY - 1 if op.center else 0)
-        root = self.q_latency + 1 + rom.LATENCY
-        product = MULTIPLY if op.center else 1
         gains = max((requantize_cycles(g) for g in self.gain.tolist() if g), default=0)
-        self.latency = root + product + 2 + gains
+        alike = not self.bias.any() and len(set(self.gain.tolist())) == 1 and gains > 0
+        self.turns = 1 if op.center or not alike else min(sharing, size)
+        self.shares = -(-size // self.turns)
+        # Elements n times larger fit the multipliers, or n comes in behind them.
+        self.scaled = self.turns > 1 and x.width + size.bit_length() <= DSP_BITS
+        if self.turns == 1:
+            self.q_latency = sum_cycles(size) + 2 + (MULTIPLY - 1 if op.center else 0)
+        else:
+            self.q_latency = sum_cycles(self.shares) + 2 + self.turns
+        self.root = self.q_latency + 1 + rom.LATENCY
+        product = MULTIPLY if op.center else 1
+        self.latency = self.root + product + 2 + gains
+        if self.turns > 1:
+            self.latency += self.turns
         super().__init__(
             {
                 "restart": In(1),
@@ -85,6 +98,9 @@ class SpaceNorm(wiring.Component):
         """Build the sums, the root and the multipliers."""
         m = Module()
         m.submodules.table = self.table
+        if self.turns > 1:
+            self._by_turns(m)
+            return m
         xs = numbers(self.i, self.x, self.size)
         settled = delay(m, Const(1), self.start, self.q_latency - 1, reset=True)
         q = Signal(self.widths.q.width, reset_less=True)
@@ -105,6 +121,57 @@ class SpaceNorm(wiring.Component):
             out.append(y)
         m.d.comb += self.o.eq(Cat(*(value[: self.y.width] for value in out)))
         return m
+
+    def _by_turns(self, m: Module) -> None:
+        """As `_plain`, but a multiplier takes the elements of its share one after another."""
+        on = Const(1)
+        xs = numbers(self.i, self.x, self.size)
+        again = delay(m, on, self.start, self.root - 1, reset=True)
+        turn = Signal(range(self.turns))
+        with m.If(self.start | again | (turn != 0)):
+            m.d.sync += turn.eq(Mux(turn == self.turns - 1, 0, turn + 1))
+        shares = [xs[low : low + self.turns] for low in range(0, self.size, self.turns)]
+        shares[-1] += [C(0, signed(self.x.width))] * (self.turns - len(shares[-1]))
+        before, after = (self.size, 1) if self.scaled else (1, self.size)
+        normalizing = Signal()
+        root = Cat(self.table.data, C(0, 1)).as_signed()
+        products = []
+        for share in shares:
+            x = Cat(*share).word_select(turn, self.x.width).as_signed()
+            factor = held(m, tree(m, multiples(x, before)))
+            products.append(held(m, factor * Mux(normalizing, root, held(m, x))))
+
+        square_bits = 2 * self.x.width + (before - 1).bit_length()
+        squares, cycles = summed(m, [p[:square_bits].as_signed() for p in products])
+        q = Signal(self.widths.q.width, reset_less=True)
+        arrived = delay(m, on, self.start, 2 + cycles, reset=True)
+        adding = Signal(range(self.turns))
+        with m.If(arrived | (adding != 0)):
+            rest = Mux(arrived, self.op.eps, q)
+            m.d.sync += [
+                q.eq(tree(m, [*multiples(squares, after), rest])),
+                adding.eq(Mux(adding == self.turns - 1, 0, adding + 1)),
+            ]
+        with m.If(self.restart):
+            m.d.sync += normalizing.eq(0)
+        with m.Elif(again):
+            m.d.sync += normalizing.eq(1)
+
+        amount = self._index(m, q)
+        gain = int(self.gain[0])
+        width = self.y.width
+        out = Signal(self.size * width, reset_less=True)
+        m.d.comb += self.o.eq(out)
+        place = delay(m, on, again, self.latency - self.root - self.turns + 1, reset=True)
+        at = Signal(range(self.turns))
+        with m.If(place | (at != 0)):
+            m.d.sync += at.eq(Mux(at == self.turns - 1, 0, at + 1))
+        for low, product in zip(range(0, self.size, self.turns), products, strict=True):
+            t = self._normalized(m, tree(m, multiples(product, after)), amount)
+            y = requantized(m, t, gain, self.op.shift, self.y)
+            for k in range(min(self.turns, self.size - low)):
+                with m.If((place | (at != 0)) & (at == k)):
+                    m.d.sync += out.word_select(low + k, width).eq(y[:width])
 
     def _plain(
         self, m: Module, xs: list[Value], q: Signal, root: Value, settled: Value

@@ -34,6 +34,8 @@ class SpaceSampler(wiring.Component):
     vocabulary : int
     shift : int
         Left shift of the noise.
+    sharing : int
+        Logits that are scored one after another by the same multiplier.
 
     Members
     -------
@@ -50,12 +52,16 @@ class SpaceSampler(wiring.Component):
     token : Out
     """
 
-    def __init__(self, logits: IntType, vocabulary: int, shift: int) -> None:
+    def __init__(self, logits: IntType, vocabulary: int, shift: int, sharing: int = 1) -> None:
         self.logits = logits
         self.vocabulary = vocabulary
         self.shift = shift
         self.table = rom.Rom("gumbel", NOISE_DEPTH, NOISE_BITS)
-        self.latency = 2 + -(-(vocabulary - 1).bit_length() // LEVELS)
+        self.turns = min(sharing, vocabulary)
+        shares = -(-vocabulary // self.turns)
+        self.latency = 2 + -(-(shares - 1).bit_length() // LEVELS)
+        if self.turns > 1:
+            self.latency += self.turns + 1
         super().__init__(
             {
                 "load": In(1),
@@ -86,13 +92,13 @@ class SpaceSampler(wiring.Component):
         with m.Elif(self.start):
             m.d.sync += waiting.eq(1)
 
-        candidates: list[tuple[Value, Value]] = []
-        for k, (logit, noise) in enumerate(
-            zip(numbers(self.i, self.logits, self.vocabulary), noises, strict=True)
-        ):
-            drawn = held(m, Mux(greedy, 0, noise).as_signed())
-            score = held(m, held(m, logit * factor) + (drawn << self.shift))
-            candidates.append((score, C(k, 16)))
+        logits = numbers(self.i, self.logits, self.vocabulary)
+        if self.turns == 1:
+            scores = [self._score(m, *pair, factor, greedy)
+                      for pair in zip(logits, noises, strict=True)]  # fmt: skip
+            candidates = [(score, C(k, 16)) for k, score in enumerate(scores)]
+        else:
+            candidates = self._best_of_shares(m, logits, noises, factor, greedy, go)
         level = 0
         while len(candidates) > 1:
             level += 1
@@ -106,6 +112,37 @@ class SpaceSampler(wiring.Component):
             self.done.eq(delay(m, on, go, self.latency, reset=True)),
         ]
         return m
+
+    def _score(self, m: Module, logit: Value, noise: Value, factor: Value, greedy: Value) -> Signal:
+        drawn = held(m, Mux(greedy, 0, noise).as_signed())
+        return held(m, held(m, logit * factor) + (drawn << self.shift))
+
+    def _best_of_shares(
+        self, m: Module, logits: list[Value], noises: list[Value], factor: Value, greedy: Value,
+        go: Value,
+    ) -> list[tuple[Value, Value]]:  # fmt: skip
+        """The best of every `turns` logits that lie side by side."""
+        on = Const(1)
+        turn = Signal(range(self.turns))
+        with m.If(go | (turn != 0)):
+            m.d.sync += turn.eq(Mux(turn == self.turns - 1, 0, turn + 1))
+        scored = [delay(m, on, (go if k == 0 else turn == k), 3, reset=True)
+                  for k in range(self.turns)]  # fmt: skip
+        found = []
+        for low in range(0, self.vocabulary, self.turns):
+            count = min(self.turns, self.vocabulary - low)
+            logit, noise = (
+                held(m, _chosen(values[low : low + count], turn)) for values in (logits, noises)
+            )
+            score = self._score(m, logit, noise, factor, greedy)
+            best = Signal(score.shape(), reset_less=True)
+            token = Signal(16, reset_less=True)
+            for k in range(count):
+                better = scored[k] & (C(1, 1) if k == 0 else score > best)
+                with m.If(better):
+                    m.d.sync += [best.eq(score), token.eq(low + k)]
+            found.append((best, token))
+        return found
 
     def _noises(self, m: Module, greedy: Value) -> tuple[list[Value], Value]:
         """A word of noise for every logit, and whether all are there."""
@@ -151,6 +188,13 @@ def _bin(m: Module, word: Value) -> Signal:
             mantissa = (word << (zeros + 1))[10:16]
             m.d.sync += address.eq(Cat(mantissa, C(zeros, 4)))
     return address
+
+
+def _chosen(values: list[Value], turn: Value) -> Value:
+    """The value whose turn it is; any of them where it is none's."""
+    width = len(values[0])
+    chosen = Cat(*values).word_select(turn, width) if len(values) > 1 else values[0]
+    return chosen.as_signed() if values[0].shape().signed else chosen
 
 
 def _larger(a: tuple[Value, Value], b: tuple[Value, Value]) -> tuple[Value, Value]:

@@ -126,6 +126,11 @@ SPACE_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
         {},
         Plan(1, binding="space", tables="products"),
     ),
+    "micro_gpt_in_turns": (
+        checkpoints.tiny_micro_gpt,
+        {},
+        Plan(1, binding="space", sharing=4),
+    ),
 }
 """Chips in which every operator has hardware of its own."""
 
@@ -139,11 +144,16 @@ FRAME_MODELS: dict[str, tuple[Any, dict[str, Any], Plan]] = {
 }
 
 
-def lowered(path: Path, inputs: Any) -> IntegerGraph:
+POWERS = {"micro_gpt_in_turns"}
+"""Models whose factors are powers of two, so that elements of a norm have one gain."""
+
+
+def lowered(path: Path, inputs: Any, recipe: Recipe | None = None) -> IntegerGraph:
     checkpoint = open_checkpoint(path)
     model = import_model(checkpoint)
     weights = load_weights(model, checkpoint)
-    return quantize(model, weights, Recipe(solver="nearest"), Examples(inputs(model)), {})
+    recipe = recipe or Recipe(solver="nearest")
+    return quantize(model, weights, recipe, Examples(inputs(model)), {})
 
 
 def test_a_head_that_ends_within_a_beat_is_refused(tmp_path: Path) -> None:
@@ -165,6 +175,7 @@ def test_token_chip_equals_golden(name: str, tmp_path: Path) -> None:
     graph = lowered(
         make(tmp_path / "checkpoint", **overrides),
         lambda model: rng.integers(0, model.vocabulary, (8, model.context)),
+        Recipe(solver="nearest", factors="powers" if name in POWERS else "free"),
     )
     graph = replace(graph, replay=REPLAY.get(name, 0))
     chip = emit(graph, plan)

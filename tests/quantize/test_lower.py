@@ -265,6 +265,25 @@ def test_factors_of_powers_leave_shifts_alone(tmp_path, make, solver):
     assert not score & score - 1
 
 
+def test_weights_trained_as_powers_of_two_stay_exact(tmp_path):
+    model, weights = language(tmp_path, checkpoints.micro_gpt())
+    rng = np.random.default_rng(3)
+    name, ref = next(
+        (node.name, node.op.weight)
+        for node in model.nodes
+        if isinstance(node.op, real.Linear) and node.name.endswith("up")
+    )
+    digits = rng.integers(-2, 3, weights[ref].shape)
+    digits[:, 0] = 2
+    rows = 2.0 ** rng.integers(-6, -2, len(digits))
+    weights[ref] = digits * rows[:, None]
+    recipe = Recipe({"*": "int3"}, factors="powers", solver="nearest")
+    graph = quantize(model, weights, recipe, tokens(model, 12), {})
+    found = graph.constants[f"{name}.weight"].data
+    assert (abs(found).max(axis=1) <= 2).all()
+    assert (found * digits[:, :1] == digits * found[:, :1]).all()
+
+
 def test_the_residual_stream_has_the_width_of_the_recipe(tmp_path):
     model, weights = language(tmp_path, checkpoints.llama())
     graph = quantize(model, weights, Recipe(residual_bits=11), tokens(model, 4), {})
