@@ -7,8 +7,9 @@ have arrived. Functions that add registers say how many cycles later the result 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from amaranth import C, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth import C, Cat, Elaboratable, Module, Mux, Signal, Value, signed, unsigned
 
 from rtl_gen.fabric.adder import add_pairs
 from rtl_gen.fabric.beat import cut
@@ -95,20 +96,35 @@ def rounded_negative(value: Value, shift: int) -> Value:
     return inverse[shift:].as_signed() + carry
 
 
-def clipped(value: Value, type_: IntType) -> Value:
+class _Alike(Elaboratable):
+    """Whether the bits of a word are all alike: in a module of its own.
+
+    Synthesis would find this out again for every bit of a saturated value, as it is no slower.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.word = Signal(width)
+        self.ones, self.zeros = Signal(), Signal()
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.d.comb += [self.ones.eq(self.word.all()), self.zeros.eq(~self.word.any())]
+        return m
+
+
+def clipped(m: Module, value: Value, type_: IntType) -> Value:
     """`value` saturated to `type_`, from the bits above it alone."""
     value = signed_value(value)
     width = type_.width
+    if len(value) <= width + (not type_.signed):
+        return value if type_.signed else Mux(value[-1], 0, value[:-1])
+    alike = _Alike(len(value) - width + type_.signed)
+    m.submodules += alike
+    m.d.comb += alike.word.eq(value[width - type_.signed :])
     if type_.signed:
-        if len(value) <= width:
-            return value
-        above = value[width - 1 :]
-        inside = above.all() | ~above.any()
         extreme = Cat(~value[-1].replicate(width - 1), value[-1])
-        return Mux(inside, value[:width], extreme).as_signed()
-    over = ~value[-1] & value[width:-1].any() if len(value) - 1 > width else C(0, 1)
-    kept = value[: min(width, len(value) - 1)]
-    return Mux(value[-1], 0, Mux(over, (1 << width) - 1, kept))
+        return Mux(alike.ones | alike.zeros, value[:width], extreme).as_signed()
+    return Mux(value[-1], 0, value[:width] | (~alike.zeros).replicate(width))
 
 
 def requantize_cycles(factor: int) -> int:
@@ -127,7 +143,7 @@ def requantized(
     total = summed(m, multiples(signed_value(value), abs(factor)))[0]
     if not offset:
         result = rounded(total, shift) if factor > 0 else rounded_negative(total, shift)
-        return held(m, clipped(result, type_))
+        return held(m, clipped(m, result, type_))
     offset += 1 << shift >> 1
     total = offset - total if factor < 0 else total + offset
-    return held(m, clipped(total >> shift, type_))
+    return held(m, clipped(m, total >> shift, type_))

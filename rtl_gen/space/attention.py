@@ -282,10 +282,11 @@ class SpaceAttention(wiring.Component):
             for d in range(op.head_dim):
                 acc = Signal(signed(self.widths.a.width), name=f"sum{h}_{d}", reset_less=True)
                 terms = [products[t][h][d] for t in range(self.positions)]
+                more = tree(m, [acc, *terms])
                 with m.If(self.start):
                     m.d.sync += acc.eq(0)
                 with m.Elif(some):
-                    m.d.sync += acc.eq(tree(m, [acc, *terms]))
+                    m.d.sync += acc.eq(more)
                 sums.append(acc)
         # One head after another: the divider's parts are there once.
         ready = delay(m, on, last, before + 1, reset=True)
@@ -315,7 +316,7 @@ class SpaceAttention(wiring.Component):
                 shifted = shifted | Mux(one, _wide(low, self.widths.shifted.width), 0)
             shifted = held(m, shifted.as_signed())
             quotient = multiply(m, on, shifted, self.reciprocal.data)
-            quotients.append(held(m, clipped(rounded(quotient, op.shift), self.y)))
+            quotients.append(held(m, clipped(m, rounded(quotient, op.shift), self.y)))
         row = Cat(*(value[: self.y.width] for value in quotients))
         arrived = delay(m, on, ready, DIVISION, reset=True)
         places = [arrived]

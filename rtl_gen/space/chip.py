@@ -271,7 +271,7 @@ class SpaceChip(wiring.Component):
                 return part.o, Arrival(ended, 0)
             case ir.Add():
                 sums = [
-                    held(m, clipped(a + b, node.value.type))
+                    held(m, clipped(m, a + b, node.value.type))
                     for a, b in zip(operands[0].elements(), operands[1].elements(), strict=True)
                 ]
                 width = node.value.type.width

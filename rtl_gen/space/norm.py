@@ -146,10 +146,10 @@ class SpaceNorm(wiring.Component):
         q = Signal(self.widths.q.width, reset_less=True)
         arrived = delay(m, on, self.start, 2 + cycles, reset=True)
         adding = Signal(range(self.turns))
+        total = tree(m, [*multiples(squares, after), Mux(arrived, self.op.eps, q)])
         with m.If(arrived | (adding != 0)):
-            rest = Mux(arrived, self.op.eps, q)
             m.d.sync += [
-                q.eq(tree(m, [*multiples(squares, after), rest])),
+                q.eq(total),
                 adding.eq(Mux(adding == self.turns - 1, 0, adding + 1)),
             ]
         with m.If(self.restart):

@@ -66,6 +66,6 @@ class SpaceRotary(wiring.Component):
             pairs = list(zip(first, second, angles[:half], angles[half:], strict=True))
             sums = [held(m, a * c) - held(m, b * s) for a, b, c, s in pairs]
             sums += [held(m, b * c) + held(m, a * s) for a, b, c, s in pairs]
-            out += [held(m, clipped(rounded(value, self.op.shift), self.y)) for value in sums]
+            out += [held(m, clipped(m, rounded(value, self.op.shift), self.y)) for value in sums]
         m.d.comb += self.o.eq(Cat(*(value[: self.y.width] for value in out)))
         return m

@@ -18,9 +18,6 @@ WORD_BITS = 16
 NOISE_BITS = 16
 NOISE_DEPTH = 1024
 
-LEVELS = 2
-"""Comparisons between registers."""
-
 
 class SpaceSampler(wiring.Component):
     """Index of the largest score; golden model `rtl_gen.golden.sample`.
@@ -59,7 +56,7 @@ class SpaceSampler(wiring.Component):
         self.table = rom.Rom("gumbel", NOISE_DEPTH, NOISE_BITS)
         self.turns = min(sharing, vocabulary)
         shares = -(-vocabulary // self.turns)
-        self.latency = 2 + -(-(shares - 1).bit_length() // LEVELS)
+        self.latency = 2 + (shares - 1).bit_length()
         if self.turns > 1:
             self.latency += self.turns + 1
         super().__init__(
@@ -99,14 +96,13 @@ class SpaceSampler(wiring.Component):
             candidates = [(score, C(k, 16)) for k, score in enumerate(scores)]
         else:
             candidates = self._best_of_shares(m, logits, noises, factor, greedy, go)
-        level = 0
         while len(candidates) > 1:
-            level += 1
             pairs = zip(candidates[::2], candidates[1::2], strict=False)
             rest = candidates[len(candidates) & ~1 :]
-            candidates = [_larger(a, b) for a, b in pairs] + rest
-            if level % LEVELS == 0 or len(candidates) == 1:
-                candidates = [(held(m, score), held(m, token)) for score, token in candidates]
+            candidates = [
+                (held(m, score), held(m, token))
+                for score, token in [*(_larger(a, b) for a, b in pairs), *rest]
+            ]
         m.d.comb += [
             self.token.eq(candidates[0][1]),
             self.done.eq(delay(m, on, go, self.latency, reset=True)),

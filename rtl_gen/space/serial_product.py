@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from amaranth import C, Cat, Module
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
-from rtl_gen.adders import digit_core, search
-from rtl_gen.blocks.serial_matvec import SerialMatVec
+from rtl_gen.adders import accumulator, digit_core, search
+from rtl_gen.adders.serial_text import INPUT_TIME
+from rtl_gen.fabric.pipeline import delay
 from rtl_gen.ir.types import IntType
-from rtl_gen.space.arithmetic import numbers, requantize_cycles, requantized, signed_value
+from rtl_gen.space.arithmetic import held, numbers, requantize_cycles, requantized, signed_value
 
 DIGIT = 2
+
+LOAD = 2
+"""Cycles from `start` to the first digits at the adders."""
 
 
 class SerialProduct(wiring.Component):
@@ -39,37 +43,57 @@ class SerialProduct(wiring.Component):
         self.rows, self.columns = weight.shape
         self.bias = np.zeros(self.rows, np.int64) if bias is None else bias
         self.multiplier, self.shift = multiplier, shift
-        self.matvec = SerialMatVec(
-            weight, IntType(x.width + (not x.signed)), digit=DIGIT, name=name
+        signed_x = IntType(x.width + (not x.signed))
+        self.acc = accumulator(weight, signed_x)
+        graph = search(weight, 1, joined=False)
+        self.period = max(2, -(-max(self.acc.width, signed_x.width) // DIGIT))
+        self.name = name
+        self.core, chains = (
+            digit_core(graph, self.period, name, digit=DIGIT, cells=cells)
+            for cells in ("portable", "ecp5")
         )
-        chains = digit_core(
-            search(weight, 1, joined=False), self.matvec.period, name, digit=DIGIT, cells="ecp5"
-        )
-        self.verilog = (
-            f"`ifdef CARRY_CELLS\n{chains.verilog}`else\n{self.matvec.core.verilog}`endif\n"
-        )
-        summed = self.matvec.period + self.matvec.core.latency + 2
+        self.verilog = f"`ifdef CARRY_CELLS\n{chains.verilog}`else\n{self.core.verilog}`endif\n"
+        summed = self.core.latency - INPUT_TIME + LOAD + self.period
         self.latency = summed + max(map(requantize_cycles, multiplier.tolist()))
         super().__init__(
             {"start": In(1), "i": In(self.columns * x.width), "o": Out(self.rows * y.width)}
         )
 
     def elaborate(self, platform: Any) -> Module:
-        """Build the digit-serial product and the requantizers."""
+        """Build serializers, adders, collectors and requantizers; nothing ever waits."""
         m = Module()
-        matvec = m.submodules.matvec = self.matvec
-        elements = [signed_value(x) for x in numbers(self.i, self.x, self.columns)]
-        m.d.comb += [
-            matvec.i.payload.eq(Cat(*elements)),
-            matvec.i.valid.eq(self.start),
-            matvec.o.ready.eq(C(1, 1)),
-        ]
-        sums = numbers(matvec.o.payload, matvec.acc, self.rows)
-        results = [
-            requantized(m, value, factor, self.shift, self.y, bias * factor)
-            for value, factor, bias in zip(
-                sums, self.multiplier.tolist(), self.bias.tolist(), strict=True
-            )
-        ]
+        on = Const(1)
+        word_bits = self.period * DIGIT
+        digits = []
+        for k, x in enumerate(numbers(self.i, self.x, self.columns)):
+            element = signed_value(x)
+            word = Signal(element.shape(), name=f"element{k}", reset_less=True)
+            m.d.sync += word.eq(Mux(self.start, element, word >> DIGIT))
+            digits.append(Cat(word, word[-1])[:DIGIT])
+        # The phase that is INPUT_TIME cycles behind its start when the first digit arrives.
+        phase = Signal(self.period, init=1)
+        begun = 1 << (INPUT_TIME - LOAD + 1) % self.period
+        m.d.sync += phase.eq(Mux(self.start, begun, phase.rotate_left(1)))
+        sums = Signal(self.rows * DIGIT)
+        m.submodules.core = Instance(
+            self.name, i_clk=ClockSignal(), i_en=on, i_en_next=on, i_phase=phase,
+            i_x=held(m, Cat(*digits)), o_y=sums,
+        )  # fmt: skip
+
+        first = delay(m, on, self.start, self.core.latency - INPUT_TIME + LOAD - 1, reset=True)
+        past = delay(m, on, first, self.period, reset=True)
+        collecting = Signal()
+        with m.If(first):
+            m.d.sync += collecting.eq(1)
+        with m.Elif(past):
+            m.d.sync += collecting.eq(0)
+        results = []
+        rows = zip(self.multiplier.tolist(), self.bias.tolist(), strict=True)
+        for row, (factor, bias) in enumerate(rows):
+            word = Signal(word_bits, name=f"sum{row}", reset_less=True)
+            with m.If(collecting):
+                m.d.sync += word.eq(Cat(word[DIGIT:], sums.word_select(row, DIGIT)))
+            value = word[: self.acc.width].as_signed()
+            results.append(requantized(m, value, factor, self.shift, self.y, bias * factor))
         m.d.comb += self.o.eq(Cat(*(y[: self.y.width] for y in results)))
         return m
