@@ -96,10 +96,6 @@ def rounded_negative(value: Value, shift: int) -> Value:
     return inverse[shift:].as_signed() + carry
 
 
-WIDE = 5
-"""Bits that are told alike in a module of their own; fewer fit the LUTs of the result."""
-
-
 class _Alike(Elaboratable):
     """Whether the bits of a word are all alike: in a module of its own.
 
@@ -122,17 +118,13 @@ def clipped(m: Module, value: Value, type_: IntType) -> Value:
     width = type_.width
     if len(value) <= width + (not type_.signed):
         return value if type_.signed else Mux(value[-1], 0, value[:-1])
-    word = value[width - type_.signed :]
-    ones, zeros = word.all(), ~word.any()
-    if len(word) >= WIDE:
-        alike = _Alike(len(word))
-        m.submodules += alike
-        m.d.comb += alike.word.eq(word)
-        ones, zeros = alike.ones, alike.zeros
+    alike = _Alike(len(value) - width + type_.signed)
+    m.submodules += alike
+    m.d.comb += alike.word.eq(value[width - type_.signed :])
     if type_.signed:
         extreme = Cat(~value[-1].replicate(width - 1), value[-1])
-        return Mux(ones | zeros, value[:width], extreme).as_signed()
-    return Mux(value[-1], 0, value[:width] | (~zeros).replicate(width))
+        return Mux(alike.ones | alike.zeros, value[:width], extreme).as_signed()
+    return Mux(value[-1], 0, value[:width] | (~alike.zeros).replicate(width))
 
 
 def requantize_cycles(factor: int) -> int:
