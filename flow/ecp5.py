@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -60,6 +61,9 @@ _CELLS = {
 }
 
 
+_NAMELESS = re.compile(r"(.*\.)?U\$\d+")
+
+
 def of_cells(cells: Mapping[str, int]) -> Resources:
     """Resources of mapped cells, type to number."""
     total = Resources()
@@ -72,6 +76,8 @@ def of_cells(cells: Mapping[str, int]) -> Resources:
 def by_unit(modules: Mapping[str, Mapping[str, int]], top: str) -> dict[str, Resources]:
     """Resources of `top` itself (key ``""``) and of each module instantiated in it, with all below.
 
+    Parts without a name of their own (Amaranth's ``U$13``) count as `top` itself.
+
     Parameters
     ----------
     modules : mapping of str to mapping of str to int
@@ -82,13 +88,20 @@ def by_unit(modules: Mapping[str, Mapping[str, int]], top: str) -> dict[str, Res
     for name, count in modules[top].items():
         if name in modules:
             each = of_module(modules, name)
-            units[name] = Resources(*(count * getattr(each, item) for item in NAMES))
+            all_of_them = Resources(*(count * getattr(each, item) for item in NAMES))
+            if _NAMELESS.fullmatch(name):
+                units[""] += all_of_them
+            else:
+                units[name] = all_of_them
     return units
 
 
 def unit_name(module: str) -> str:
-    """Name of a unit for people: what `by_unit` calls ``""`` is the chip's control."""
-    return module.removeprefix("chip.") or "control"
+    """Name of a unit for people: what `by_unit` calls ``""`` is the chip's control.
+
+    Amaranth numbers a module with the name of a signal, ``token$346``.
+    """
+    return module.removeprefix("chip.").partition("$")[0] or "control"
 
 
 def check_fit(total: Resources, units: Mapping[str, Resources], device: str, where: str) -> None:

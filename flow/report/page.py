@@ -105,8 +105,12 @@ def _headlines(
 
 
 def _units(metrics: Mapping[str, Any]) -> list[tuple[str, dict[str, int]]]:
-    units = [(ecp5.unit_name(name), item) for name, item in metrics["units"].items()]
-    return sorted(units, key=lambda item: (-item[1]["lut"], item[0]))
+    units: dict[str, dict[str, int]] = {}
+    for module, item in metrics["units"].items():
+        found = units.setdefault(ecp5.unit_name(module), dict.fromkeys(item, 0))
+        for resource, count in item.items():
+            found[resource] += count
+    return sorted(units.items(), key=lambda item: (-item[1]["lut"], item[0]))
 
 
 def _activity(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 WIDTH = 720
-_LEFT = 150
+_LEFT, _LETTER = 150, 7
 _RIGHT = 90
 _BAR = 14
 _DOTS = 64
@@ -25,19 +25,20 @@ def bars(rows: Sequence[tuple[str, Mapping[str, float]]], classes: Sequence[str]
         CSS classes of the bars.
     """
     longest = max((max(parts.values()) for _, parts in rows), default=0) or 1
-    scale = (WIDTH - _LEFT - _RIGHT) / longest
+    left = max(_LEFT, 12 + _LETTER * max((len(label) for label, _ in rows), default=0))
+    scale = (WIDTH - left - _RIGHT) / longest
     row_height = _BAR * len(classes) + 10
     shapes = []
     for i, (label, parts) in enumerate(rows):
         top = 4 + i * row_height
-        shapes.append(_text(_LEFT - 8, top + _BAR * len(classes) / 2 + 4, label, "end"))
+        shapes.append(_text(left - 8, top + _BAR * len(classes) / 2 + 4, label, "end"))
         for j, name in enumerate(classes):
             width, y = max(parts[name] * scale, 1), top + j * _BAR
             shapes.append(
-                f'<rect class="{name}" x="{_LEFT}" y="{y}" width="{width:.1f}" '
+                f'<rect class="{name}" x="{left}" y="{y}" width="{width:.1f}" '
                 f'height="{_BAR - 2}" rx="2"/>'
             )
-            shapes.append(_text(_LEFT + width + 6, y + _BAR - 4, f"{parts[name]:,.0f}", "start"))
+            shapes.append(_text(left + width + 6, y + _BAR - 4, f"{parts[name]:,.0f}", "start"))
     return _svg(len(rows) * row_height + 4, shapes)
 
 

@@ -30,12 +30,15 @@ def test_yosys_without_modules_is_refused() -> None:
 
 def test_units_hold_what_is_below_them() -> None:
     modules = {
-        "chip": {"LUT4": 3, "a": 2, "b": 1},
+        "chip": {"LUT4": 3, "a": 2, "b": 1, "chip.U$13": 2},
         "a": {"LUT4": 10, "b": 1},
         "b": {"TRELLIS_FF": 5, "CCU2C": 2},
+        "chip.U$13": {"LUT4": 4},
     }
     units = ecp5.by_unit(modules, "chip")
-    assert units[""] == ecp5.Resources(lut=3)
+    assert units[""] == ecp5.Resources(lut=11)
+    assert set(units) == {"", "a", "b"}
+    assert ecp5.unit_name("chip.token$346") == "token"
     assert units["a"] == ecp5.Resources(lut=28, ff=10)
     assert units["b"] == ecp5.Resources(lut=4, ff=5)
 
