@@ -1,4 +1,4 @@
-"""Train a microGPT whose matrices behind the attention hold 0, 1, 2, -1 and -2 times a power of two.
+"""Train a microGPT with weights of 0, ±1 and ±2 times a power of two behind the attention.
 
 ``python models/microgpt_powers/train.py`` writes ``config.json``, ``model.safetensors``,
 ``tokenizer.json`` and ``metrics.json`` beside this file. Shape, data, split, batches and schedule
