@@ -19,7 +19,6 @@ sys.path.insert(0, str(HERE.parent / "names"))
 import train as names  # noqa: E402  (models/names/train.py)
 
 microgpt = runpy.run_path(str(HERE.parent / "microgpt/train.py"))
-CONTEXT, VOCABULARY = microgpt["CONTEXT"], microgpt["VOCABULARY"]
 
 ROUNDED = ("layer0.attn_wo", "layer0.mlp_fc1", "layer0.mlp_fc2", "lm_head")
 """Queries, keys and values depend on token and position alone: these matrices become a table."""
@@ -39,16 +38,12 @@ def stored(weights: names.Weights) -> names.Weights:
     return {k: powers(w).contiguous() if k in ROUNDED else w for k, w in weights.items()}
 
 
-def evaluate(weights: names.Weights, tokens: Tensor) -> Tensor:
+def forward(weights: names.Weights, tokens: Tensor) -> Tensor:
     """Logits, shape (batch, positions, vocabulary), of `tokens`, shape (batch, positions)."""
     logits: Tensor = microgpt["forward"](stored(weights), tokens)
     return logits
 
 
-forward = microgpt["forward"]
-"""As `evaluate`, of what the checkpoint holds."""
-
-
 if __name__ == "__main__":
-    network = names.Network(microgpt["CONFIG"], CONTEXT, microgpt["initial"], evaluate)
+    network = names.Network(microgpt["CONFIG"], microgpt["CONTEXT"], microgpt["initial"], forward)
     names.build(network, HERE, stored)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rtl_gen.adders import accumulator, digit_core, search
 from rtl_gen.adders.serial_text import INPUT_TIME
+from rtl_gen.blocks.serial_matvec import period
 from rtl_gen.fabric.pipeline import delay
 from rtl_gen.ir.types import IntType
 from rtl_gen.space.arithmetic import held, numbers, requantize_cycles, requantized, signed_value
@@ -23,7 +24,7 @@ LOAD = 2
 
 
 class SerialProduct(wiring.Component):
-    """As `rtl_gen.space.product.Product`, in a third of the area and more cycles.
+    """As `rtl_gen.space.product.Product`, in half of the area and more cycles.
 
     Latency `latency` cycles after `start`. Parameters as of `Product`.
 
@@ -46,7 +47,7 @@ class SerialProduct(wiring.Component):
         signed_x = IntType(x.width + (not x.signed))
         self.acc = accumulator(weight, signed_x)
         graph = search(weight, 1, joined=False)
-        self.period = max(2, -(-max(self.acc.width, signed_x.width) // DIGIT))
+        self.period = period(self.acc, signed_x, DIGIT)
         self.name = name
         self.core, chains = (
             digit_core(graph, self.period, name, digit=DIGIT, cells=cells)
